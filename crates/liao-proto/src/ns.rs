@@ -1,0 +1,93 @@
+//! Every protocol name in one place: XML namespaces of the RFCs and XEPs in use.
+
+/// RFC 6120 section 4.8.2: content namespace of client streams.
+pub const CLIENT: &str = "jabber:client";
+/// RFC 6120 section 4.8.2: content namespace of server streams.
+pub const SERVER: &str = "jabber:server";
+/// RFC 6120 section 4.8.1.
+pub const STREAM: &str = "http://etherx.jabber.org/streams";
+/// RFC 6120 section 4.9.3: stream error conditions.
+pub const STREAMS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+/// RFC 6120 section 8.3.3: stanza error conditions.
+pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// RFC 6120 section 5.
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// RFC 6120 section 6.
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// RFC 6120 section 7.
+pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+/// RFC 3921 session establishment, offered as optional for old clients.
+pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
+/// RFC 7395 section 3.
+pub const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
+/// RFC 6121 section 2.
+pub const ROSTER: &str = "jabber:iq:roster";
+/// RFC 6121 section 2.6.1.
+pub const ROSTER_VER: &str = "urn:xmpp:features:rosterver";
+/// RFC 6121 section 3.4.
+pub const PRE_APPROVAL: &str = "urn:xmpp:features:pre-approval";
+/// XEP-0004.
+pub const DATA_FORMS: &str = "jabber:x:data";
+/// XEP-0030.
+pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+/// XEP-0030.
+pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0050.
+pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0066 (jabber:x:oob).
+pub const OOB: &str = "jabber:x:oob";
+/// XEP-0077.
+pub const REGISTER: &str = "jabber:iq:register";
+/// XEP-0077 stream feature.
+pub const REGISTER_FEATURE: &str = "http://jabber.org/features/iq-register";
+/// XEP-0085.
+pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
+/// XEP-0092.
+pub const VERSION: &str = "jabber:iq:version";
+/// XEP-0115.
+pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0160 disco feature.
+pub const MSGOFFLINE: &str = "msgoffline";
+/// XEP-0172.
+pub const NICK: &str = "http://jabber.org/protocol/nick";
+/// XEP-0184.
+pub const RECEIPTS: &str = "urn:xmpp:receipts";
+/// XEP-0198.
+pub const SM: &str = "urn:xmpp:sm:3";
+/// XEP-0199.
+pub const PING: &str = "urn:xmpp:ping";
+/// XEP-0203.
+pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0224.
+pub const ATTENTION: &str = "urn:xmpp:attention:0";
+/// XEP-0249.
+pub const CONFERENCE: &str = "jabber:x:conference";
+/// XEP-0333.
+pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
+/// XEP-0334.
+pub const HINTS: &str = "urn:xmpp:hints";
+/// XEP-0359.
+pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// XEP-0401 easy user onboarding: the invite command.
+pub const INVITE: &str = "urn:xmpp:invite#invite";
+/// XEP-0401: create-account command.
+pub const CREATE_ACCOUNT: &str = "urn:xmpp:invite#create-account";
+/// XEP-0445 pre-authenticated in-band registration.
+pub const PREAUTH: &str = "urn:xmpp:pars:0";
+/// XEP-0445 stream feature.
+pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// XEP-0156 over HTTP (host-meta link relation).
+pub const ALT_WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
+/// Extensible Resource Descriptor (RFC 6415), for 0156.
+pub const XRD: &str = "http://docs.oasis-open.org/ns/xri/xrd-1.0";
+/// Namespaces in XML 1.0: bound to `xml`.
+pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
+/// Namespaces in XML 1.0: bound to `xmlns`.
+pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// The names that are met all the time; a declaration of one of these needs no allocation.
+pub const KNOWN: &[&str] = &[
+    CLIENT, STREAM, STREAMS, STANZAS, TLS, SASL, BIND, SESSION, FRAMING, ROSTER, DISCO_INFO, DISCO_ITEMS, COMMANDS,
+    DATA_FORMS, OOB, REGISTER, CHAT_STATES, VERSION, CAPS, NICK, RECEIPTS, SM, PING, DELAY, ATTENTION, CONFERENCE,
+    MARKERS, HINTS, STANZA_ID, PREAUTH, SERVER,
+];

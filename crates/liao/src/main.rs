@@ -1,0 +1,2 @@
+//! The roof: the command line.
+fn main() {}
