@@ -5,6 +5,8 @@
 //! `sasl` authenticates, `xep` builds and reads payloads, `sockets` is the tutorial's plain talk.
 
 pub mod ns;
+pub mod xep;
+pub mod sasl;
 pub mod stanza;
 pub mod stream;
 pub mod xml;

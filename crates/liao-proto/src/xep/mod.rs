@@ -1,0 +1,4 @@
+//! Payloads of the extensions, by what they do.
+
+pub mod delay;
+pub mod invite;

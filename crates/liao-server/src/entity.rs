@@ -1,0 +1,291 @@
+//! All behind one bare address: its state, its sessions, its inbox in order, and the queue in which what it
+//! sends waits for commits. One shard owns it, so nothing here is locked.
+
+use crate::engines::offline::Offline;
+use crate::engines::roster::Roster;
+use crate::hooks::{At, Cx, Effects, Flow, Release, SessionChange};
+use crate::mailbox::{Credit, Mailbox};
+use crate::modules;
+use crate::server::Server;
+use liao_proto::jid::{BareJid, FullJid, Jid};
+use liao_proto::stanza::{ErrorKind, Kind, Stanza};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What stands behind an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// The server itself.
+    Domain,
+    /// A user.
+    Account,
+    /// Nobody.
+    Nobody,
+}
+
+/// One bound resource.
+pub struct Session {
+    /// Unique in this process.
+    pub id: u64,
+    /// The full address.
+    pub full: FullJid,
+    /// What waits to be written to it.
+    pub mailbox: Arc<Mailbox>,
+    /// The last availability it sent, if it is available.
+    pub presence: Option<Stanza>,
+    /// Priority of that presence (RFC 6121 section 4.7.2.3).
+    pub priority: i8,
+    /// It asked for the roster and so gets roster pushes (RFC 6121 section 2.1.6).
+    pub interested: bool,
+    /// Where it sent directed presence (RFC 6121 section 4.6).
+    pub directed: HashSet<Jid>,
+}
+
+impl Session {
+    /// Available with a priority of 0 or more: may get messages for the bare address.
+    pub fn is_reachable(&self) -> bool {
+        self.presence.is_some() && self.priority >= 0
+    }
+}
+
+/// The state that hooks see.
+pub struct State {
+    /// The address.
+    pub bare: BareJid,
+    /// What stands behind it.
+    pub behind: Behind,
+    /// Bound resources, oldest first.
+    pub sessions: Vec<Session>,
+    /// Contacts.
+    pub roster: Roster,
+    /// Which archived messages nobody has been given yet.
+    pub offline: Offline,
+}
+
+impl State {
+    /// The session of this id.
+    pub fn session(&mut self, id: u64) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|s| s.id == id)
+    }
+
+    /// The session of this resource.
+    pub fn by_resource(&self, full: &Jid) -> Option<&Session> {
+        self.sessions.iter().find(|s| s.full.as_str() == full.as_str())
+    }
+}
+
+/// What an entity is asked to do.
+pub enum Item {
+    /// Bind a resource.
+    Bind {
+        /// The session's id.
+        id: u64,
+        /// The resource that the client wants.
+        wanted: Option<String>,
+        /// Its mailbox.
+        mailbox: Arc<Mailbox>,
+        /// Gets the full address, or why not.
+        reply: oneshot::Sender<Result<FullJid, ErrorKind>>,
+    },
+    /// A connection is gone.
+    Unbind(u64),
+    /// A session sends a stanza.
+    Send(u64, Stanza, Credit),
+    /// A stanza for this entity.
+    Receive(Stanza, Option<Credit>),
+    /// Archived messages have been written to a session's socket.
+    Written(Vec<u64>),
+    /// Something to be done in the entity's order.
+    Do(Box<dyn FnOnce(&mut Cx<'_>) + Send>),
+}
+
+/// Effects that wait for their commit, or behind one.
+pub struct Pending {
+    /// The commit they wait for; 0: none of their own.
+    pub ticket: u64,
+    /// The commit has come.
+    pub done: bool,
+    /// What leaves then.
+    pub releases: Vec<Release>,
+    /// What leaves if it failed.
+    pub refusals: Vec<Stanza>,
+    /// Held until then.
+    pub credits: Vec<Credit>,
+}
+
+/// An entity in its shard.
+pub struct Entity {
+    /// The state; `None` while it is being read.
+    pub state: Option<State>,
+    /// What waits for the state.
+    pub parked: VecDeque<Item>,
+    /// What waits for commits, in order.
+    pub queue: VecDeque<Pending>,
+    /// The last ticket given.
+    pub ticket: u64,
+    /// A page of kept messages is being read.
+    pub reading: bool,
+}
+
+/// Runs one item against a state.
+pub fn run(server: &Server, state: &mut State, item: Item) -> Effects {
+    let mut cx = Cx { server, entity: state, out: Effects::default() };
+    match item {
+        Item::Bind { id, wanted, mailbox, reply } => bind(&mut cx, id, wanted, mailbox, reply),
+        Item::Unbind(id) => {
+            for module in modules::ALL {
+                module.on_session(&mut cx, SessionChange::Ending(id));
+            }
+            cx.entity.sessions.retain(|s| s.id != id);
+        }
+        Item::Send(session, stanza, credit) => {
+            cx.out.credits.push(credit);
+            send(&mut cx, session, stanza);
+        }
+        Item::Receive(stanza, credit) => {
+            cx.out.credits.extend(credit);
+            receive(&mut cx, stanza);
+        }
+        Item::Written(seqs) => {
+            if let Some(cursor) = cx.entity.offline.written(&seqs) {
+                cx.out.ops.push(cursor.into_op(&cx.entity.bare));
+            }
+        }
+        Item::Do(work) => work(&mut cx),
+    }
+    cx.out
+}
+
+/// RFC 6120 section 7: binds a resource. A wanted one that is in use is taken over: the older connection is
+/// told `conflict` (section 7.7.2.2).
+fn bind(
+    cx: &mut Cx<'_>,
+    id: u64,
+    wanted: Option<String>,
+    mailbox: Arc<Mailbox>,
+    reply: oneshot::Sender<Result<FullJid, ErrorKind>>,
+) {
+    if cx.entity.behind != Behind::Account {
+        let _ = reply.send(Err(ErrorKind::NOT_ALLOWED));
+        return;
+    }
+    let resource = wanted.filter(|r| !r.is_empty()).unwrap_or_else(crate::server::random_id);
+    let Ok(full) = cx.entity.bare.with_resource_str(&resource) else {
+        let _ = reply.send(Err(ErrorKind::BAD_REQUEST));
+        return;
+    };
+    if let Some(old) = cx.entity.sessions.iter().find(|s| s.full == full) {
+        let old_id = old.id;
+        old.mailbox.end(crate::mailbox::End { condition: "conflict", text: "the same resource was bound elsewhere" });
+        for module in modules::ALL {
+            module.on_session(cx, SessionChange::Ending(old_id));
+        }
+        cx.entity.sessions.retain(|s| s.id != old_id);
+    }
+    if cx.entity.sessions.len() >= crate::limits::RESOURCES_PER_ACCOUNT {
+        let _ = reply.send(Err(ErrorKind::RESOURCE_CONSTRAINT));
+        return;
+    }
+    cx.entity.sessions.push(Session {
+        id,
+        full: full.clone(),
+        mailbox,
+        presence: None,
+        priority: 0,
+        interested: false,
+        directed: HashSet::new(),
+    });
+    let _ = reply.send(Ok(full));
+    for module in modules::ALL {
+        module.on_session(cx, SessionChange::Bound(id));
+    }
+}
+
+/// A stanza from one of the entity's own sessions (RFC 6120 section 8.1.2.1, RFC 6121 section 8.2 and 8.3).
+fn send(cx: &mut Cx<'_>, session: u64, mut stanza: Stanza) {
+    let Some(full) = cx.entity.session(session).map(|s| s.full.clone()) else { return };
+    stanza.from = Some(full.into());
+    if let Err(error) = check_iq(&stanza) {
+        let answer = stanza.error(&error);
+        cx.deliver(session, answer.to_bytes());
+        return;
+    }
+    for module in modules::ALL {
+        if module.on_send(cx, session, &mut stanza) == Flow::Done {
+            return;
+        }
+    }
+    if stanza.to.is_none() {
+        // RFC 6120 section 10.3: handled on behalf of the account.
+        stanza.to = Some(cx.entity.bare.clone().into());
+    }
+    cx.route(stanza);
+}
+
+/// RFC 6120 section 8.2.3.
+fn check_iq(stanza: &Stanza) -> Result<(), ErrorKind> {
+    if stanza.kind != Kind::Iq {
+        return Ok(());
+    }
+    let children = stanza.children().len();
+    match stanza.type_.as_deref() {
+        _ if stanza.id.is_none() => Err(ErrorKind::BAD_REQUEST),
+        Some("get" | "set") if children == 1 => Ok(()),
+        Some("result") if children <= 1 => Ok(()),
+        Some("error") => Ok(()),
+        _ => Err(ErrorKind::BAD_REQUEST),
+    }
+}
+
+/// A stanza for this entity.
+fn receive(cx: &mut Cx<'_>, mut stanza: Stanza) {
+    if stanza.kind == Kind::Iq {
+        return receive_iq(cx, stanza);
+    }
+    for module in modules::ALL {
+        if module.on_deliver(cx, &mut stanza) == Flow::Done {
+            return;
+        }
+    }
+    // Nobody took it: RFC 6121 section 8.5.1 and 8.4.
+    if stanza.kind == Kind::Message && !stanza.is_answer() {
+        cx.route(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));
+    }
+}
+
+/// RFC 6121 section 8.5.2.1.3, 8.5.3.2.3 and 8.4: IQs to the bare address are answered for the user.
+fn receive_iq(cx: &mut Cx<'_>, iq: Stanza) {
+    let to_full = iq.to.as_ref().is_some_and(Jid::is_full);
+    if to_full && cx.entity.behind == Behind::Account {
+        let found = iq.to.as_ref().and_then(|to| cx.entity.by_resource(to)).map(|s| s.id);
+        match found {
+            Some(session) => cx.deliver(session, iq.to_bytes()),
+            None if !iq.is_answer() => cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE)),
+            None => {}
+        }
+        return;
+    }
+    if iq.is_answer() {
+        return;
+    }
+    let at = match cx.entity.behind {
+        Behind::Domain => At::Domain,
+        Behind::Account => At::Account,
+        Behind::Nobody => return cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE)),
+    };
+    let Some(child) = iq.children().first() else { return cx.route(iq.error(&ErrorKind::BAD_REQUEST)) };
+    let Some(module) = modules::for_iq(&child.name, &child.ns, at) else {
+        return cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE));
+    };
+    let Some(payload) = iq.parse(child) else { return cx.route(iq.error(&ErrorKind::BAD_REQUEST)) };
+    match module.on_iq(cx, &iq, &payload, at) {
+        crate::hooks::Answer::Result(None) => cx.route(iq.result()),
+        crate::hooks::Answer::Result(Some(element)) => cx.route(iq.result().child(&element)),
+        crate::hooks::Answer::Error(error) => cx.route(iq.error(&error)),
+        crate::hooks::Answer::Later => {}
+    }
+    if !cx.out.ops.is_empty() {
+        cx.out.refusals.push(iq);
+    }
+}

@@ -1,0 +1,185 @@
+//! The shape of a feature: a module is one file, one trait, one row in [`crate::modules::ALL`].
+//!
+//! Hooks are synchronous, do no I/O and answer with [`Effects`]; the entity commits and releases them.
+
+use crate::entity::State;
+use crate::mailbox::Credit;
+use crate::server::Server;
+use crate::store::Op;
+use bytes::Bytes;
+use liao_proto::minidom::Element;
+use liao_proto::stanza::{ErrorKind, Stanza};
+use std::future::Future;
+use std::pin::Pin;
+
+/// Which entity an IQ name is answered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// The server's own address.
+    Domain,
+    /// A user's bare address.
+    Account,
+}
+
+/// What a module declares of itself; disco and the generated documents are derived from it.
+pub struct Spec {
+    /// The module's name: its file's name.
+    pub name: &'static str,
+    /// Specifications that it implements.
+    pub xeps: &'static [&'static str],
+    /// disco#info features of the server.
+    pub features: &'static [&'static str],
+    /// disco#info features of accounts.
+    pub account_features: &'static [&'static str],
+    /// IQ payloads that it answers: local name, namespace, place.
+    pub iqs: &'static [(&'static str, &'static str, At)],
+    /// Collections of the store that its hooks read.
+    pub needs: &'static [&'static str],
+    /// One line for people.
+    pub doc: &'static str,
+}
+
+impl Spec {
+    /// A spec with nothing declared.
+    pub const EMPTY: Spec =
+        Spec { name: "", xeps: &[], features: &[], account_features: &[], iqs: &[], needs: &[], doc: "" };
+}
+
+/// The answer to an IQ of type get or set.
+pub enum Answer {
+    /// `result`, with a payload or empty.
+    Result(Option<Element>),
+    /// `error`.
+    Error(ErrorKind),
+    /// The answer comes from a task that the module gave to [`Cx::answer_later`].
+    Later,
+}
+
+/// Whether a stanza goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// To the next module.
+    Continue,
+    /// It is dealt with.
+    Done,
+}
+
+/// What happened to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionChange {
+    /// A resource was bound.
+    Bound(u64),
+    /// The connection is gone; the session is still listed.
+    Ending(u64),
+    /// It became able to get messages: available, with a priority of 0 or more.
+    Reachable(u64),
+}
+
+/// A stanza's way out of an entity, after the commit.
+pub enum Release {
+    /// To its `to`, through the router.
+    Route(Stanza),
+    /// To one session.
+    Session {
+        /// Which.
+        session: u64,
+        /// The element.
+        bytes: Bytes,
+    },
+    /// An archived message to one session, numbered by its commit.
+    Numbered {
+        /// Which.
+        session: u64,
+        /// The element.
+        bytes: Bytes,
+        /// The owner's seq of it.
+        seq: u64,
+    },
+    /// An archived message to sessions, as row `row` of the same commit; its seq is known only then.
+    Archived {
+        /// Which sessions; empty: it waits for the next one that is reachable.
+        sessions: Vec<u64>,
+        /// The element.
+        bytes: Bytes,
+        /// Index among the commit's archive operations.
+        row: usize,
+    },
+}
+
+/// Answers an IQ after asynchronous work.
+pub type Later = Pin<Box<dyn Future<Output = Stanza> + Send>>;
+
+/// What a hook wants done: committed first, then released in order.
+#[derive(Default)]
+pub struct Effects {
+    /// Operations of one commit.
+    pub ops: Vec<Op>,
+    /// What leaves after it.
+    pub releases: Vec<Release>,
+    /// What leaves in their stead when the commit fails: error answers. The reason picks the condition.
+    pub refusals: Vec<Stanza>,
+    /// Work outside of the entity.
+    pub later: Vec<Later>,
+    /// The senders' allowances.
+    pub credits: Vec<Credit>,
+}
+
+/// What a hook sees.
+pub struct Cx<'a> {
+    /// The server's shared parts.
+    pub server: &'a Server,
+    /// The entity's state.
+    pub entity: &'a mut State,
+    /// What the hook wants done.
+    pub out: Effects,
+}
+
+impl Cx<'_> {
+    /// Sends a stanza to its `to`.
+    pub fn route(&mut self, stanza: Stanza) {
+        self.out.releases.push(Release::Route(stanza));
+    }
+
+    /// Gives a stanza to one of the entity's own sessions.
+    pub fn deliver(&mut self, session: u64, bytes: Bytes) {
+        self.out.releases.push(Release::Session { session, bytes });
+    }
+
+    /// Writes a value of the entity in the store.
+    pub fn put(&mut self, collection: &'static str, key: &str, value: Vec<u8>) {
+        let owner = self.entity.bare.to_string();
+        self.out.ops.push(Op::Put { collection, owner, key: key.to_owned(), value });
+    }
+
+    /// Deletes a value of the entity in the store.
+    pub fn delete(&mut self, collection: &'static str, key: &str) {
+        let owner = self.entity.bare.to_string();
+        self.out.ops.push(Op::Delete { collection, owner, key: key.to_owned() });
+    }
+
+    /// Runs `work` outside of the entity; the stanza that it gives is routed.
+    pub fn answer_later(&mut self, work: impl Future<Output = Stanza> + Send + 'static) -> Answer {
+        self.out.later.push(Box::pin(work));
+        Answer::Later
+    }
+}
+
+/// A feature. Every hook has a default that does nothing.
+pub trait Module: Sync {
+    /// What it declares.
+    fn spec(&self) -> &'static Spec;
+    /// An IQ of type get or set with one of the declared payloads arrived.
+    fn on_iq(&self, _cx: &mut Cx<'_>, _iq: &Stanza, _payload: &Element, _at: At) -> Answer {
+        Answer::Error(ErrorKind::SERVICE_UNAVAILABLE)
+    }
+    /// One of the entity's own sessions sends a stanza; `from` is set.
+    fn on_send(&self, _cx: &mut Cx<'_>, _session: u64, _stanza: &mut Stanza) -> Flow {
+        Flow::Continue
+    }
+    /// A message or presence for the entity arrived.
+    fn on_deliver(&self, _cx: &mut Cx<'_>, _stanza: &mut Stanza) -> Flow {
+        Flow::Continue
+    }
+    /// A session changed.
+    fn on_session(&self, _cx: &mut Cx<'_>, _change: SessionChange) {}
+}

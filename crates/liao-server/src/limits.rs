@@ -1,0 +1,46 @@
+//! Every bound of the server, with its name and its reason (DESIGN section 9).
+
+/// Bytes of one stanza from an authenticated client: a 256 KiB message with room for its envelope.
+pub const STANZA_BYTES: usize = 512 * 1024;
+/// Bytes of one element before authentication: SASL needs no more (RFC 6120 section 13.12 asks for 10,000 or more).
+pub const STANZA_BYTES_UNAUTHENTICATED: usize = 16 * 1024;
+/// Elements open at once in one stanza: deeper trees are attacks on recursive readers.
+pub const STANZA_DEPTH: usize = 64;
+/// Connections from one address: a household or an office behind one NAT fits, a flood does not.
+pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
+/// Seconds until a connection must have bound a resource.
+pub const UNAUTHENTICATED_S: u64 = 30;
+/// Wrong passwords on one connection (RFC 6120 section 6.4.5: 2 to 5 tries).
+pub const AUTH_TRIES: u32 = 5;
+/// Bytes that wait for one session; who reads slower than this loses the session, not the others.
+pub const MAILBOX_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of a session's own stanzas that are being worked on; then its socket is not read.
+pub const IN_FLIGHT_BYTES: usize = 1024 * 1024;
+/// Contacts in one roster.
+pub const ROSTER_SIZE: usize = 5_000;
+/// Bytes of a name or a group in a roster (RFC 6121 section 2.3.3 leaves the bound to the server).
+pub const ROSTER_NAME_BYTES: usize = 1_023;
+/// Groups of one contact.
+pub const ROSTER_GROUPS: usize = 50;
+/// Resources of one account at once.
+pub const RESOURCES_PER_ACCOUNT: usize = 50;
+/// Addresses to which one session may have sent directed presence (RFC 6121 section 4.6).
+pub const DIRECTED_PRESENCE: usize = 500;
+/// Entities kept in memory in one shard when nobody is connected to them.
+pub const ENTITIES_PER_SHARD: usize = 10_000;
+/// Items that wait for an entity whose state is being read.
+pub const PARKED_PER_ENTITY: usize = 10_000;
+/// Kept messages read from the archive at once.
+pub const OFFLINE_PAGE: usize = 64;
+/// Offline messages of one account; then the sender is told (XEP-0160 section 3, step 2).
+pub const OFFLINE_MESSAGES: usize = 100_000;
+/// Seconds that a write to a client may stand still.
+pub const WRITE_STALL_S: u64 = 60;
+/// Seconds without a byte after which a client is asked with a ping, and again until it counts as gone.
+pub const IDLE_PING_S: u64 = 300;
+/// Seconds that connections get for their last words when the server stops.
+pub const SHUTDOWN_S: u64 = 5;
+/// Registrations by one address in ten minutes.
+pub const REGISTRATIONS_PER_ADDRESS: u32 = 20;
+/// Callers of the sockets gateway at once, TCP and UDP together.
+pub const GATEWAY_CALLERS: usize = 256;

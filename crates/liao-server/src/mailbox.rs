@@ -1,0 +1,142 @@
+//! What waits to be written to one session: bounded in bytes, lazily allocated, nobody waits on another's.
+
+use crate::limits;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
+
+/// One element for the wire.
+#[derive(Debug)]
+pub struct Item {
+    /// The element.
+    pub bytes: Bytes,
+    /// The owner's archive seq when the element is an archived message: reported back once it is written.
+    pub seq: Option<u64>,
+}
+
+/// Why a session must end from the server's side: a stream error condition (RFC 6120 section 4.9.3) and words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// The condition's element name.
+    pub condition: &'static str,
+    /// Words for a person.
+    pub text: &'static str,
+}
+
+#[derive(Default)]
+struct Inner {
+    queue: VecDeque<Item>,
+    bytes: usize,
+    end: Option<End>,
+}
+
+/// The two directions' accounts of one session.
+#[derive(Default)]
+pub struct Mailbox {
+    inner: Mutex<Inner>,
+    ready: Notify,
+    in_flight: AtomicUsize,
+    landed: Notify,
+}
+
+impl Mailbox {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // A panic while holding the lock leaves the queue itself in order.
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Appends an element. `false`: the mailbox is full or ended; on overflow the session is told to end.
+    pub fn push(&self, bytes: Bytes, seq: Option<u64>) -> bool {
+        let mut inner = self.lock();
+        if inner.end.is_some() {
+            return false;
+        }
+        if inner.bytes + bytes.len() > limits::MAILBOX_BYTES {
+            inner.end = Some(End { condition: "resource-constraint", text: "you read too slowly" });
+            drop(inner);
+            self.ready.notify_one();
+            return false;
+        }
+        inner.bytes += bytes.len();
+        inner.queue.push_back(Item { bytes, seq });
+        drop(inner);
+        self.ready.notify_one();
+        true
+    }
+
+    /// Ends the session after what already waits.
+    pub fn end(&self, end: End) {
+        self.lock().end.get_or_insert(end);
+        self.ready.notify_one();
+    }
+
+    /// Takes all that waits, and the end if there is one.
+    pub fn take(&self) -> (VecDeque<Item>, Option<End>) {
+        let mut inner = self.lock();
+        inner.bytes = 0;
+        (std::mem::take(&mut inner.queue), inner.end)
+    }
+
+    /// Bytes that wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// Resolves when [`Mailbox::take`] has something to give. Cancel-safe.
+    pub async fn ready(&self) {
+        self.ready.notified().await;
+    }
+
+    /// Resolves when the session's own stanzas in work are under their bound. Cancel-safe.
+    pub async fn may_read(&self) {
+        while self.in_flight.load(Ordering::Acquire) > limits::IN_FLIGHT_BYTES {
+            self.landed.notified().await;
+        }
+    }
+
+    /// Whether the socket may be read now.
+    pub fn is_reading(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) <= limits::IN_FLIGHT_BYTES
+    }
+}
+
+/// Held while a stanza of a session is in work; dropped when its effects are committed or refused.
+pub struct Credit {
+    mailbox: std::sync::Arc<Mailbox>,
+    bytes: usize,
+}
+
+impl Credit {
+    /// Takes `bytes` of the session's allowance.
+    pub fn take(mailbox: &std::sync::Arc<Mailbox>, bytes: usize) -> Credit {
+        mailbox.in_flight.fetch_add(bytes, Ordering::AcqRel);
+        Credit { mailbox: mailbox.clone(), bytes }
+    }
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        self.mailbox.in_flight.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.mailbox.landed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_reader_loses_its_session_and_no_more_than_the_bound_waits() {
+        let mailbox = Mailbox::default();
+        let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+        let mut taken = 0;
+        while mailbox.push(piece.clone(), None) {
+            taken += 1;
+            assert!(taken <= limits::MAILBOX_BYTES / piece.len());
+        }
+        assert_eq!(mailbox.waiting_bytes(), taken * piece.len());
+        assert_eq!(mailbox.take().1.map(|e| e.condition), Some("resource-constraint"));
+    }
+}

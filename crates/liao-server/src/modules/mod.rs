@@ -1,0 +1,68 @@
+//! THE table: every feature of the server, one row each. The order is the priority.
+
+use crate::hooks::{At, Module};
+use std::sync::OnceLock;
+
+mod commands;
+mod disco;
+mod message;
+mod offline;
+mod ping;
+mod presence;
+mod register;
+mod roster;
+mod session;
+mod subscription;
+mod version;
+
+/// All modules.
+pub static ALL: &[&dyn Module] = &[
+    &roster::Roster,
+    // why before presence: it takes the subscription types out of the stream of presence
+    &subscription::Subscription,
+    &presence::Presence,
+    // why before message: it must see a session become reachable before live messages are given to it
+    &offline::Offline,
+    &message::Message,
+    &disco::Disco,
+    &ping::Ping,
+    &version::Version,
+    &session::Session,
+    &register::Register,
+    &commands::Commands,
+];
+
+/// The module that answers an IQ payload.
+pub fn for_iq(name: &str, ns: &str, at: At) -> Option<&'static dyn Module> {
+    ALL.iter().copied().find(|m| m.spec().iqs.iter().any(|(n, s, a)| *n == name && *s == ns && *a == at))
+}
+
+/// The collections that hooks read.
+pub fn needs() -> &'static [&'static str] {
+    static NEEDS: OnceLock<Vec<&'static str>> = OnceLock::new();
+    NEEDS.get_or_init(|| {
+        let mut all: Vec<_> = ALL.iter().flat_map(|m| m.spec().needs.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_iq_payloads_are_taken_once() {
+        let mut names: Vec<_> = ALL.iter().map(|m| m.spec().name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        let mut iqs: Vec<_> =
+            ALL.iter().flat_map(|m| m.spec().iqs.iter().map(|(n, s, a)| format!("{n} {s} {a:?}"))).collect();
+        let all = iqs.len();
+        iqs.sort_unstable();
+        iqs.dedup();
+        assert_eq!(iqs.len(), all);
+    }
+}

@@ -1,0 +1,36 @@
+//! Offline messages: kept in the archive, handed out when a resource becomes reachable (XEP-0160 section 3).
+
+use crate::engines::offline as engine;
+use crate::hooks::{Cx, Module, SessionChange, Spec};
+use liao_proto::ns;
+
+pub struct Offline;
+
+static SPEC: Spec = Spec {
+    name: "offline",
+    xeps: &["0160", "0203"],
+    features: &[ns::MSGOFFLINE],
+    needs: &[engine::COLLECTION],
+    doc: "Keeps messages for those who are away.",
+    ..Spec::EMPTY
+};
+
+impl Module for Offline {
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn on_session(&self, cx: &mut Cx<'_>, change: SessionChange) {
+        match change {
+            SessionChange::Reachable(_) if !cx.entity.offline.is_caught_up() => {
+                cx.entity.offline.catching_up = true;
+                cx.entity.offline.page_after = cx.entity.offline.cursor();
+            }
+            SessionChange::Ending(id) if !cx.entity.sessions.iter().any(|s| s.id != id && s.is_reachable()) => {
+                cx.entity.offline.catching_up = false;
+                cx.entity.offline.withdraw();
+            }
+            _ => {}
+        }
+    }
+}

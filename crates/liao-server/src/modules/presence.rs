@@ -1,0 +1,133 @@
+//! Availability: initial presence, probes, broadcast, directed presence, priority (RFC 6121 section 4).
+
+use crate::engines::presence as engine;
+use crate::entity::Behind;
+use crate::hooks::{Cx, Flow, Module, SessionChange, Spec};
+use crate::limits;
+use liao_proto::jid::Jid;
+use liao_proto::ns;
+use liao_proto::stanza::{ErrorKind, Kind, Stanza};
+
+pub struct Presence;
+
+static SPEC: Spec = Spec { name: "presence", doc: "Who is online, and what they say of it (RFC 6121 section 4).", ..Spec::EMPTY };
+
+impl Module for Presence {
+    fn spec(&self) -> &'static Spec {
+        &SPEC
+    }
+
+    fn on_send(&self, cx: &mut Cx<'_>, session: u64, stanza: &mut Stanza) -> Flow {
+        if stanza.kind != Kind::Presence {
+            return Flow::Continue;
+        }
+        match (stanza.type_.as_deref(), stanza.to.is_some()) {
+            (None, false) => available(cx, session, stanza),
+            (Some("unavailable"), false) => engine::leave(cx, session, Some(stanza)),
+            (None | Some("unavailable"), true) => directed(cx, session, stanza),
+            (Some("probe" | "error"), true) => cx.route(stanza.clone()),
+            (Some("probe" | "error"), false) => {}
+            (Some(_), _) => {
+                // Section 4.7.1: no such type.
+                let answer = stanza.error(&ErrorKind::BAD_REQUEST);
+                cx.deliver(session, answer.to_bytes());
+            }
+        }
+        Flow::Done
+    }
+
+    fn on_deliver(&self, cx: &mut Cx<'_>, stanza: &mut Stanza) -> Flow {
+        if stanza.kind != Kind::Presence {
+            return Flow::Continue;
+        }
+        if cx.entity.behind == Behind::Account {
+            deliver(cx, stanza);
+        }
+        Flow::Done
+    }
+
+    fn on_session(&self, cx: &mut Cx<'_>, change: SessionChange) {
+        if let SessionChange::Ending(session) = change {
+            engine::leave(cx, session, None);
+        }
+    }
+}
+
+/// Section 4.7.2.3: from -128 to 127, 0 if absent.
+fn priority(stanza: &Stanza) -> Result<i8, ErrorKind> {
+    match stanza.text_of("priority", ns::CLIENT) {
+        None => Ok(0),
+        Some(text) => text.trim().parse().map_err(|_| ErrorKind::BAD_REQUEST),
+    }
+}
+
+/// Sections 4.2 and 4.4.
+fn available(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
+    let priority = match priority(stanza) {
+        Ok(p) => p,
+        Err(error) => {
+            let answer = stanza.error(&error);
+            return cx.deliver(session, answer.to_bytes());
+        }
+    };
+    let Some(s) = cx.entity.session(session) else { return };
+    let was_reachable = s.is_reachable();
+    let initial = s.presence.replace(stanza.clone()).is_none();
+    s.priority = priority;
+    let full: Jid = s.full.clone().into();
+    if initial {
+        for contact in engine::watched(cx) {
+            cx.route(Stanza::presence("probe").from(full.clone()).to(contact));
+        }
+        let others: Vec<Stanza> =
+            cx.entity.sessions.iter().filter(|s| s.id != session).filter_map(|s| s.presence.clone()).collect();
+        for other in others {
+            cx.deliver(session, other.to(full.clone()).to_bytes());
+        }
+    }
+    engine::broadcast(cx, stanza);
+    if !was_reachable && priority >= 0 {
+        for module in super::ALL {
+            module.on_session(cx, SessionChange::Reachable(session));
+        }
+    }
+}
+
+/// Section 4.6.
+fn directed(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
+    let Some(to) = stanza.to.clone() else { return };
+    let Some(s) = cx.entity.session(session) else { return };
+    if stanza.type_.is_some() {
+        s.directed.remove(&to);
+    } else if s.directed.len() >= limits::DIRECTED_PRESENCE && !s.directed.contains(&to) {
+        let answer = stanza.error(&ErrorKind::RESOURCE_CONSTRAINT);
+        return cx.deliver(session, answer.to_bytes());
+    } else {
+        s.directed.insert(to);
+    }
+    cx.route(stanza.clone());
+}
+
+/// Section 8.5: to all available resources, or to the one named; probes are answered by the account (4.3.2).
+fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
+    let Some(from) = &stanza.from else { return };
+    if stanza.type_.as_deref() == Some("probe") {
+        let bare = from.to_bare();
+        if bare == cx.entity.bare || cx.entity.roster.get(&bare).is_some_and(|c| c.from) {
+            engine::tell(cx, from);
+        } else {
+            let no = Stanza::presence("unsubscribed").from(cx.entity.bare.clone()).to(bare);
+            cx.route(no);
+        }
+        return;
+    }
+    let to = stanza.to.as_ref().filter(|to| to.is_full());
+    let targets: Vec<u64> = match to {
+        Some(full) => cx.entity.by_resource(full).map(|s| s.id).into_iter().collect(),
+        None => cx.entity.sessions.iter().filter(|s| s.presence.is_some()).map(|s| s.id).collect(),
+    };
+    let bytes = stanza.to_bytes();
+    for session in targets {
+        cx.deliver(session, bytes.clone());
+    }
+}
