@@ -1,1 +1,33 @@
-//! liao-net
+//! The ground floor: what carries elements between two programs.
+//!
+//! A [`Wire`] takes and gives whole elements, in batches, never a byte stream: over TCP and TLS
+//! (RFC 6120 section 4) or WebSocket (RFC 7395). One task drives both directions.
+
+pub mod os;
+pub mod tcp;
+pub mod tls;
+pub mod websocket;
+mod wire;
+
+pub use rustls;
+pub use wire::{Io, Progress, Wire};
+
+/// Why a connection cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The other side is gone without a goodbye.
+    #[error("the other side closed the connection")]
+    Closed,
+    /// The network.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// What arrived is no XMPP.
+    #[error("{0}")]
+    Stream(#[from] liao_proto::stream::StreamError),
+    /// Bytes came between the STARTTLS request and TLS: somebody may be injecting them.
+    #[error("bytes before TLS began")]
+    Injected,
+    /// The WebSocket layer.
+    #[error("websocket: {0}")]
+    WebSocket(String),
+}
