@@ -144,7 +144,12 @@ impl Wire {
 
     /// The next thing that happens: an event, or the end of writing. Cancel-safe.
     pub async fn next(&mut self) -> Result<Progress, WireError> {
-        poll_fn(|cx| self.poll(cx)).await
+        poll_fn(|cx| self.poll(cx, true)).await
+    }
+
+    /// [`Wire::next`] that writes but does not read while `reading` is false.
+    pub async fn drive(&mut self, reading: bool) -> Result<Progress, WireError> {
+        poll_fn(|cx| self.poll(cx, reading)).await
     }
 
     /// The next event; writes meanwhile. Cancel-safe.
@@ -175,9 +180,12 @@ impl Wire {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress, WireError>> {
+    fn poll(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Result<Progress, WireError>> {
         if self.flushing && self.poll_write(cx)?.is_ready() {
             return Poll::Ready(Ok(Progress::Flushed));
+        }
+        if !reading {
+            return Poll::Pending;
         }
         let event = ready!(self.poll_read(cx))?;
         Poll::Ready(Ok(Progress::Event(event)))

@@ -7,6 +7,7 @@
 pub mod ns;
 pub mod xep;
 pub mod sasl;
+pub mod sockets;
 pub mod stanza;
 pub mod stream;
 pub mod xml;

@@ -226,7 +226,7 @@ impl Connection {
             let condition = if self.mechanisms().is_empty() { "encryption-required" } else { "invalid-mechanism" };
             return self.refuse(condition);
         };
-        let mut server = sasl::Server::new(mechanism, Vec::new(), false, fake_salt_secret(&self.server));
+        let mut server = sasl::Server::new(mechanism, self.server.store.secret());
         let mut input = frame.text();
         loop {
             let bytes = match sasl::decode(&input) {
@@ -234,7 +234,7 @@ impl Connection {
                 Err(_) => return self.refuse("incorrect-encoding"),
             };
             let mut step = server.step(&bytes);
-            if let Step::NeedKeys { username, .. } = &step {
+            if let Step::NeedKeys { username } = &step {
                 let keys = self.keys(username, mechanism).await?;
                 step = server.with_keys(keys);
             }
@@ -258,7 +258,7 @@ impl Connection {
 
     async fn keys(&mut self, username: &str, mechanism: Mechanism) -> Result<Option<sasl::ScramKeys>, Stop> {
         let Ok(bare) = self.address_of(username) else { return Ok(None) };
-        match self.server.accounts.credentials(bare.as_str()).await {
+        match self.server.accounts.credentials(&bare).await {
             Ok(credentials) => Ok(credentials.map(|c| c.keys_for(mechanism).clone())),
             Err(error) => {
                 tracing::error!(%error, "the account cannot be read");
@@ -325,9 +325,4 @@ impl Connection {
             }
         }
     }
-}
-
-/// What fake salts of unknown users are derived from: stable as long as the store lives.
-fn fake_salt_secret(server: &Server) -> [u8; 32] {
-    server.store.secret()
 }

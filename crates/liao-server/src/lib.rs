@@ -1,1 +1,27 @@
-//! liao-server
+//! The liao server: an XMPP server in one process.
+//!
+//! Data flows one way: socket → [`c2s`] → [`session`] → the sender's entity → router → the recipient's
+//! [`entity`] → store (group commit) → released in order → mailbox → socket. A feature is a module, see
+//! [`modules::ALL`].
+
+pub mod accounts;
+pub mod admin;
+pub mod c2s;
+pub mod config;
+pub mod engines;
+pub mod entity;
+pub mod hooks;
+mod http;
+pub mod limits;
+mod listener;
+pub mod mailbox;
+pub mod modules;
+mod os;
+mod registration;
+pub mod server;
+pub mod services;
+mod session;
+pub mod store;
+
+pub use config::{Config, ConfigError};
+pub use listener::{ServeError, serve};

@@ -26,3 +26,27 @@ pub fn private_file(path: &Path) -> io::Result<File> {
     }
     options.open(path)
 }
+
+/// Writes a small file at once: a reader sees the old one or the new one.
+pub fn write_public(path: &Path, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(&new, path)
+}
+
+/// Listens on a socket in the file system that only its owner can open.
+#[cfg(unix)]
+pub fn listen_local(path: &Path) -> io::Result<tokio::net::UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    // The data folder's lock is held: a socket file that is here is a leftover.
+    let _ = std::fs::remove_file(path);
+    let listener = tokio::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// A connection to such a socket.
+#[cfg(unix)]
+pub async fn connect_local(path: &Path) -> io::Result<tokio::net::UnixStream> {
+    tokio::net::UnixStream::connect(path).await
+}

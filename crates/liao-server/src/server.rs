@@ -1,18 +1,19 @@
 //! The server's shared parts and the router: entities spread over shards by hash, each shard one task.
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Invite};
 use crate::config::Config;
 use crate::entity::{Behind, Entity, Item, Pending, State};
 use crate::hooks::{Effects, Release};
 use crate::limits;
 use crate::mailbox::{Credit, Mailbox};
+use crate::registration::Throttle;
 use crate::services::Service;
 use crate::store::{Archived, Commit, CommitError, Committed, PageQuery, Store};
 use crate::{engines, modules};
 use liao_proto::jid::{BareJid, Jid};
 use liao_proto::ns;
 use liao_proto::stanza::{Edit, ErrorKind, Stanza};
-use liao_proto::xep::delay;
+use liao_proto::xep::{delay, invite};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,6 +64,10 @@ pub struct Server {
     pub routed: AtomicU64,
     /// Services at their own addresses.
     pub services: OnceLock<Vec<Arc<dyn Service>>>,
+    /// New accounts by address.
+    pub registrations: Throttle,
+    /// `HOST:PORT` of the HTTPS listener, for invite links.
+    pub link: OnceLock<String>,
     me: Weak<Server>,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     next_session: AtomicU64,
@@ -97,6 +102,8 @@ impl Server {
             sessions: Mutex::default(),
             routed: AtomicU64::new(0),
             services: OnceLock::new(),
+            registrations: Throttle::default(),
+            link: OnceLock::new(),
             me: me.clone(),
             shards: senders,
             next_session: AtomicU64::new(1),
@@ -162,6 +169,43 @@ impl Server {
         receiver.await.ok()
     }
 
+    /// Itself, for work that outlives a call.
+    pub fn arc(&self) -> Option<Arc<Server>> {
+        self.me.upgrade()
+    }
+
+    /// The link and the URI of an invite: `https://HOST:PORT/invite/TOKEN` and XEP-0445 section 3.
+    pub fn invite_uris(&self, invite: &Invite) -> Vec<String> {
+        let link = self.link.get().map(|host| format!("https://{host}/invite/{}", invite.token));
+        link.into_iter().chain([invite::register_uri(self.domain.as_str(), &invite.token)]).collect()
+    }
+
+    /// An account is gone: its sessions end, and those who saw it are told.
+    pub fn account_removed(&self, bare: &BareJid) {
+        self.post(
+            bare.clone(),
+            Item::Do(Box::new(|cx| {
+                let gone = crate::mailbox::End { condition: "not-authorized", text: "the account was removed" };
+                for session in &cx.entity.sessions {
+                    session.mailbox.end(gone);
+                }
+                let me = cx.entity.bare.clone();
+                let contacts: Vec<_> = cx.entity.roster.iter().map(|(j, c)| (j.clone(), c.clone())).collect();
+                for (jid, contact) in contacts {
+                    if contact.to || contact.ask {
+                        cx.route(Stanza::presence("unsubscribe").from(me.clone()).to(jid.clone()));
+                    }
+                    if contact.from {
+                        cx.route(Stanza::presence("unsubscribed").from(me.clone()).to(jid));
+                    }
+                }
+                cx.entity.behind = Behind::Nobody;
+                cx.entity.roster = Default::default();
+                cx.entity.offline = Default::default();
+            })),
+        );
+    }
+
     /// Makes two accounts friends (XEP-0401 section 3.4: the inviter and the invited).
     pub fn befriend(&self, a: &BareJid, b: &BareJid) {
         for (mine, theirs) in [(a.clone(), b.clone()), (b.clone(), a.clone())] {
@@ -181,13 +225,17 @@ async fn shard(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard>)
     let mut entities: HashMap<BareJid, Entity> = HashMap::new();
     while let Some(message) = inbox.recv().await {
         match message {
-            ToShard::Item(bare, item) => on_item(&server, &mut entities, bare, item),
+            ToShard::Item(bare, item) => {
+                on_item(&server, &mut entities, bare.clone(), item);
+                forget_nobody(&mut entities, &bare);
+            }
             ToShard::Loaded(bare, state) => on_loaded(&server, &mut entities, bare, state),
             ToShard::Committed(bare, ticket, result) => {
                 if let Some(entity) = entities.get_mut(&bare) {
                     on_committed(&server, entity, ticket, result);
                     after(&server, &bare, entity);
                 }
+                forget_nobody(&mut entities, &bare);
             }
             ToShard::Page(bare, head, rows) => {
                 if let Some(entity) = entities.get_mut(&bare) {
@@ -299,15 +347,19 @@ fn on_loaded(server: &Arc<Server>, entities: &mut HashMap<BareJid, Entity>, bare
         }
         return;
     };
-    let nobody = state.behind == Behind::Nobody;
     entity.state = Some(*state);
     for item in parked {
         step(server, entity, item);
     }
     after(server, &bare, entity);
-    if nobody && entity.is_idle() {
-        // An account of this name may be made at any time.
-        entities.remove(&bare);
+    forget_nobody(entities, &bare);
+}
+
+/// An account of this name may be made at any time: nothing is remembered of an address with nobody behind it.
+fn forget_nobody(entities: &mut HashMap<BareJid, Entity>, bare: &BareJid) {
+    let nobody = |e: &Entity| e.state.as_ref().is_some_and(|s| s.behind == Behind::Nobody);
+    if entities.get(bare).is_some_and(|e| nobody(e) && e.is_idle()) {
+        entities.remove(bare);
     }
 }
 

@@ -83,8 +83,7 @@ impl Session {
             let queued = self.wire.queued_bytes();
             let next = tokio::select! {
                 () = self.mailbox.ready(), if queued < WIRE_BYTES => self.drain(),
-                progress = self.wire.next(), if reading => self.progress(progress),
-                flushed = self.wire.flush(), if !reading && queued > 0 => self.progress(flushed.map(|()| Progress::Flushed)),
+                progress = self.wire.drive(reading) => self.progress(progress),
                 () = self.mailbox.may_read(), if !reading => Next::Go,
                 () = &mut timer => {
                     timer.as_mut().reset(Instant::now() + tick);

@@ -50,7 +50,7 @@ pub fn leave(cx: &mut Cx<'_>, session: u64, farewell: Option<&Stanza>) {
     let full = s.full.clone();
     let gone = match farewell {
         Some(f) => f.clone(),
-        None => Stanza { from: Some(full.into()), ..Stanza::presence("unavailable") },
+        None => Stanza::presence("unavailable").from(full),
     };
     if was {
         broadcast(cx, &gone);

@@ -41,7 +41,8 @@ impl Module for Commands {
             _ => return Answer::Error(ErrorKind::BAD_REQUEST),
         }
         let Some(from) = iq.from.as_ref().map(|f| f.to_bare()) else { return Answer::Error(ErrorKind::FORBIDDEN) };
-        let (server, iq) = (cx.server.arc(), iq.clone());
+        let Some(server) = cx.server.arc() else { return Answer::Error(ErrorKind::INTERNAL_SERVER_ERROR) };
+        let iq = iq.clone();
         cx.answer_later(async move {
             match server.accounts.create_invite(Some(from), false, crate::accounts::INVITE_TTL).await {
                 Ok(invite) => {

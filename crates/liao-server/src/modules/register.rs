@@ -43,7 +43,7 @@ impl Module for Register {
             if payload.children().count() != 1 {
                 return Answer::Error(ErrorKind::BAD_REQUEST);
             }
-            let server = cx.server.arc();
+            let Some(server) = cx.server.arc() else { return Answer::Error(ErrorKind::INTERNAL_SERVER_ERROR) };
             return cx.answer_later(async move {
                 // Section 3.2: the answer goes out before the stream ends.
                 match accounts.delete(&name).await {

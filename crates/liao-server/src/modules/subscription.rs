@@ -79,7 +79,7 @@ fn outbound(cx: &mut Cx<'_>, type_: &str, to: &BareJid, stanza: Stanza) {
     let fresh = Contact { hidden: true, ..Contact::default() };
     let mut c = cx.entity.roster.get(to).cloned().unwrap_or(fresh);
     if !engine::has_room(cx, to) {
-        cx.route(Stanza { from: stanza.to.clone(), to: stanza.from.clone(), ..Stanza::presence("unsubscribed") });
+        cx.route(Stanza::presence("unsubscribed").from(to.clone()).to(cx.entity.bare.clone()));
         return;
     }
     match type_ {

@@ -1,1 +1,0 @@
-//! liao-bench

@@ -1,0 +1,149 @@
+//! Administration: a unix socket in the data folder, one JSON object a line each way; or, when no server runs,
+//! the same on the store itself.
+
+use crate::accounts::{AccountError, Accounts, INVITE_TTL};
+use crate::listener::Reloader;
+use crate::store::{Store, Sync};
+use liao_proto::jid::BareJid;
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+/// The longest request, in bytes.
+const REQUEST_BYTES: u64 = 64 * 1024;
+
+/// Listens in the data folder.
+pub fn listen(data: &Path) -> std::io::Result<UnixListener> {
+    crate::os::listen_local(&data.join("admin.sock"))
+}
+
+/// Answers requests.
+pub async fn serve(at: Arc<Reloader>, listener: UnixListener) {
+    loop {
+        if let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(talk(at.clone(), stream));
+        }
+    }
+}
+
+async fn talk(at: Arc<Reloader>, stream: UnixStream) {
+    let (reader, mut writer) = stream.into_split();
+    let mut lines = BufReader::new(reader.take(REQUEST_BYTES)).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let answer = match serde_json::from_str::<Value>(&line) {
+            Ok(request) => running(&at, &request).await,
+            Err(error) => refuse(&error.to_string()),
+        };
+        if writer.write_all(format!("{answer}\n").as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn refuse(error: &str) -> Value {
+    json!({"ok": false, "error": error})
+}
+
+async fn running(at: &Reloader, request: &Value) -> Value {
+    let server = &at.server;
+    match request["do"].as_str().unwrap_or_default() {
+        "sessions" => {
+            let all = server.sessions.lock().map(|s| s.values().cloned().collect::<Vec<_>>()).unwrap_or_default();
+            let mut rows: Vec<Value> = all
+                .iter()
+                .map(|s| {
+                    let since = liao_proto::xep::delay::utc_from_ms(s.since_ms);
+                    json!({"jid": s.full, "peer": s.peer, "carrier": s.carrier, "since": since})
+                })
+                .collect();
+            rows.sort_by_key(|r| r["jid"].to_string());
+            json!({"ok": true, "sessions": rows})
+        }
+        "stats" => {
+            let stats = server.store.stats();
+            json!({
+                "ok": true,
+                "uptime_s": server.started.elapsed().as_secs(),
+                "sessions": server.sessions.lock().map_or(0, |s| s.len()),
+                "accounts": server.accounts.list().await.map_or(0, |a| a.len()),
+                "stanzas_routed": server.routed.load(Ordering::Relaxed),
+                "transactions": stats.transactions.load(Ordering::Relaxed),
+                "commits": stats.commits.load(Ordering::Relaxed),
+            })
+        }
+        "reload" => match at.reload() {
+            Ok(words) => json!({"ok": true, "message": words}),
+            Err(error) => refuse(&format!("{error}; the old configuration stays")),
+        },
+        what => match on_accounts(&server.accounts, what, request).await {
+            Ok(mut answer) => {
+                if what == "user-del"
+                    && let Some(jid) = answer["jid"].as_str().and_then(|j| BareJid::new(j).ok())
+                {
+                    server.account_removed(&jid);
+                }
+                if what == "invite"
+                    && let Ok(invite) = serde_json::from_value(answer["invite"].take())
+                {
+                    answer["uris"] = server.invite_uris(&invite).into();
+                }
+                answer
+            }
+            Err(error) => refuse(&error.to_string()),
+        },
+    }
+}
+
+async fn on_accounts(accounts: &Accounts, what: &str, request: &Value) -> Result<Value, AccountError> {
+    let text = |key: &str| request[key].as_str().unwrap_or_default();
+    let is_admin = request["admin"].as_bool().unwrap_or(false);
+    Ok(match what {
+        "user-add" => json!({"ok": true, "jid": accounts.create(text("name"), text("password"), is_admin).await?.as_str()}),
+        "user-del" => json!({"ok": true, "jid": accounts.delete(text("name")).await?.as_str()}),
+        "user-passwd" => {
+            accounts.set_password(text("name"), text("password")).await?;
+            json!({"ok": true})
+        }
+        "user-list" => json!({"ok": true, "users": accounts.list().await?}),
+        "invite" => {
+            let from = match text("from") {
+                "" => None,
+                jid => Some(BareJid::new(jid).map_err(|_| AccountError::Unknown { name: jid.to_owned() })?),
+            };
+            let invite = accounts.create_invite(from, is_admin, INVITE_TTL).await?;
+            json!({"ok": true, "expires": invite.expires_text(), "invite": invite})
+        }
+        other => refuse(&format!("there is no request {other:?} here; sessions, stats and reload need a running server")),
+    })
+}
+
+/// Sends a request to the running server of a data folder, or does it on the store if none runs.
+pub async fn request(data: &Path, domain: Option<&str>, request: Value) -> Value {
+    match crate::os::connect_local(&data.join("admin.sock")).await {
+        Ok(stream) => ask(stream, &request).await.unwrap_or_else(|e| refuse(&format!("the server did not answer: {e}"))),
+        Err(_) => offline(data, domain, &request).await.unwrap_or_else(|e| refuse(&e.to_string())),
+    }
+}
+
+async fn ask(mut stream: UnixStream, request: &Value) -> std::io::Result<Value> {
+    stream.write_all(format!("{request}\n").as_bytes()).await?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await?;
+    serde_json::from_str(&line).map_err(std::io::Error::other)
+}
+
+async fn offline(data: &Path, domain: Option<&str>, request: &Value) -> Result<Value, AccountError> {
+    let store = Store::open(data, Sync::Full)?;
+    let known = Accounts::domain_of(&store).await?;
+    let domain = domain.map(str::to_owned).or(known).unwrap_or_else(|| "localhost".to_owned());
+    let accounts = Accounts::open(store.clone(), &domain).await?;
+    let mut answer = on_accounts(&accounts, request["do"].as_str().unwrap_or_default(), request).await?;
+    if let Ok(invite) = serde_json::from_value::<crate::accounts::Invite>(answer["invite"].take()) {
+        answer["uris"] = json!([liao_proto::xep::invite::register_uri(&domain, &invite.token)]);
+    }
+    let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    Ok(answer)
+}

@@ -1,0 +1,312 @@
+//! HTTP and HTTPS: WebSocket (RFC 7395), where to find it (XEP-0156), invite pages (XEP-0401), health.
+
+use crate::c2s;
+use crate::limits;
+use crate::registration;
+use crate::server::Server;
+use axum::Router;
+use axum::extract::ws::{Message, WebSocket};
+use axum::extract::{ConnectInfo, Form, Path, State, WebSocketUpgrade};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use futures_util::{Sink, Stream};
+use liao_net::{Wire, WireError};
+use liao_proto::ns;
+use liao_proto::stream::Limits;
+use liao_proto::xml::escape;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+struct Page {
+    server: Arc<Server>,
+    secure: bool,
+}
+
+fn routes(page: Page) -> Router {
+    Router::new()
+        .route("/", get(front))
+        .route("/health", get(async || "ok\n"))
+        .route("/xmpp-websocket", get(websocket))
+        .route("/.well-known/host-meta", get(host_meta))
+        .route("/.well-known/host-meta.json", get(host_meta_json))
+        .route("/invite/{token}", get(invite).post(redeem))
+        .with_state(page)
+}
+
+/// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS.
+pub async fn plain(server: Arc<Server>, listener: TcpListener) {
+    let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
+    let app = if local {
+        routes(Page { server, secure: false })
+    } else {
+        Router::new().fallback(async move |uri: axum::http::Uri| match server.link.get() {
+            Some(host) => Redirect::permanent(&format!("https://{host}{}", uri.path())).into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        })
+    };
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    if let Err(error) = axum::serve(listener, service).await {
+        tracing::error!(%error, "HTTP ended");
+    }
+}
+
+/// HTTPS.
+pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
+    let app = routes(Page { server, secure: true });
+    let (sender, receiver) = tokio::sync::mpsc::channel(64);
+    tokio::spawn(async move {
+        loop {
+            let Ok((stream, peer)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let (config, sender) = (config.borrow().clone(), sender.clone());
+            tokio::spawn(async move {
+                let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+                if let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, accept).await {
+                    let _ = sender.send((tls, peer)).await;
+                }
+            });
+        }
+    });
+    let service = app.into_make_service_with_connect_info::<Peer>();
+    if let Err(error) = axum::serve(Accepted(receiver), service).await {
+        tracing::error!(%error, "HTTPS ended");
+    }
+}
+
+type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// Connections whose handshake is done.
+struct Accepted(tokio::sync::mpsc::Receiver<(TlsStream, SocketAddr)>);
+
+impl axum::serve::Listener for Accepted {
+    type Io = TlsStream;
+    type Addr = SocketAddr;
+    async fn accept(&mut self) -> (TlsStream, SocketAddr) {
+        match self.0.recv().await {
+            Some(pair) => pair,
+            None => std::future::pending().await,
+        }
+    }
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        Ok(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+}
+
+/// The peer's address, for both kinds.
+#[derive(Clone)]
+struct Peer(SocketAddr);
+
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Accepted>> for Peer {
+    fn connect_info(stream: axum::serve::IncomingStream<'_, Accepted>) -> Peer {
+        Peer(*stream.remote_addr())
+    }
+}
+
+/// Headers of every page: nothing is loaded from elsewhere, no script runs, nobody frames it.
+fn page(status: StatusCode, title: &str, body: &str) -> Response {
+    let html = format!(
+        "<!doctype html><html><head><meta charset=utf-8><meta name=viewport content='width=device-width'>\
+         <title>{title}</title><style>body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:32rem;margin:3rem auto;\
+         padding:0 1rem;color:#222;background:#fafafa}}input,button{{font:inherit;padding:.5rem;width:100%;\
+         box-sizing:border-box;margin:.2rem 0 1rem}}code{{overflow-wrap:anywhere}}.error{{color:#a00}}\
+         @media(prefers-color-scheme:dark){{body{{color:#ddd;background:#181818}}a{{color:#8bf}}.error{{color:#f88}}}}\
+         </style></head><body>{body}</body></html>"
+    );
+    let mut response = (status, Html(html)).into_response();
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+        ),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn front(State(at): State<Page>) -> Response {
+    let domain = escape(at.server.domain.as_str());
+    let body = format!(
+        "<h1>liao 聊 · {domain}</h1><p>A chat server that somebody you know runs. The web client is coming; until then \
+         use <code>liao chat</code> or any XMPP app.</p><p>这是一个自建的聊天服务器。网页客户端即将推出；\
+         现在可以用 <code>liao chat</code> 或任何 XMPP 应用。</p>"
+    );
+    page(StatusCode::OK, "liao", &body)
+}
+
+fn is_chinese(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).is_some_and(|l| l.trim_start().starts_with("zh"))
+}
+
+async fn invite(State(at): State<Page>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+    form(&at, &token, is_chinese(&headers), "", "", StatusCode::OK).await
+}
+
+async fn form(at: &Page, token: &str, zh: bool, name: &str, error: &str, status: StatusCode) -> Response {
+    let domain = escape(at.server.domain.as_str());
+    let invite = at.server.accounts.invite(token).await.ok().flatten();
+    let Some(invite) = invite.filter(|_| registration::is_offered(&at.server)) else {
+        let words = if zh {
+            "<h1>邀请无效</h1><p>这个邀请已被使用、已过期或不存在。请向邀请人要一个新的。</p>"
+        } else {
+            "<h1>No such invite</h1><p>This invite is used up, expired or unknown. Ask for a new one.</p>"
+        };
+        return page(StatusCode::NOT_FOUND, "liao", words);
+    };
+    let (title, who, labels) = if zh {
+        ("你被邀请了", "邀请人", ["用户名", "密码", "创建账号", "也可以用应用打开"])
+    } else {
+        ("You are invited", "Invited by", ["Name", "Password", "Create the account", "Or open it in an app"])
+    };
+    let from = invite.from.as_ref().map(|f| format!("<p>{who}: {}</p>", escape(f.as_str()))).unwrap_or_default();
+    let error = if error.is_empty() { String::new() } else { format!("<p class=error role=alert>{}</p>", escape(error)) };
+    let uri = escape(&liao_proto::xep::invite::register_uri(at.server.domain.as_str(), token));
+    let body = format!(
+        "<h1>{title}: {domain}</h1>{from}{error}<form method=post><label>{}<input name=name required autofocus \
+         autocomplete=username value='{}'></label><label>{}<input name=password type=password required \
+         autocomplete=new-password></label><button>{}</button></form><p>{}: <a href='{uri}'><code>{uri}</code></a></p>",
+        labels[0],
+        escape(name),
+        labels[1],
+        labels[2],
+        labels[3]
+    );
+    page(status, "liao", &body)
+}
+
+#[derive(Deserialize)]
+struct Answers {
+    name: String,
+    password: String,
+}
+
+async fn redeem(
+    State(at): State<Page>,
+    Path(token): Path<String>,
+    peer: Option<axum::Extension<ConnectInfo<Peer>>>,
+    local: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    headers: HeaderMap,
+    Form(answers): Form<Answers>,
+) -> Response {
+    let zh = is_chinese(&headers);
+    if !at.secure && address(&peer, &local).is_none_or(|a| !a.ip().is_loopback()) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    if address(&peer, &local).is_none_or(|a| !at.server.registrations.admit(a.ip())) {
+        let error = "too many new accounts from your address; try again in ten minutes";
+        return form(&at, &token, zh, &answers.name, error, StatusCode::TOO_MANY_REQUESTS).await;
+    }
+    if !registration::is_offered(&at.server) {
+        return form(&at, &token, zh, "", "", StatusCode::NOT_FOUND).await;
+    }
+    match registration::create(&at.server, Some(&token), answers.name.trim(), &answers.password).await {
+        Ok(jid) => {
+            let jid = escape(jid.as_str());
+            let words = if zh {
+                format!("<h1>欢迎</h1><p>你的地址是 <code>{jid}</code>。现在运行 <code>liao chat</code>，或在任何 XMPP 应用中登录。</p>")
+            } else {
+                format!("<h1>Welcome</h1><p>Your address is <code>{jid}</code>. Now run <code>liao chat</code>, or log in with any XMPP app.</p>")
+            };
+            page(StatusCode::OK, "liao", &words)
+        }
+        Err(error) => form(&at, &token, zh, &answers.name, &error.to_string(), StatusCode::BAD_REQUEST).await,
+    }
+}
+
+type Info<T> = Option<axum::Extension<ConnectInfo<T>>>;
+
+fn address(peer: &Info<Peer>, local: &Info<SocketAddr>) -> Option<SocketAddr> {
+    peer.as_ref().map(|p| p.0.0.0).or(local.as_ref().map(|l| l.0.0))
+}
+
+fn websocket_url(at: &Page, headers: &HeaderMap) -> String {
+    let scheme = if at.secure { "wss" } else { "ws" };
+    let asked = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    format!("{scheme}://{asked}/xmpp-websocket")
+}
+
+/// XEP-0156 section 2.2.
+async fn host_meta(State(at): State<Page>, headers: HeaderMap) -> Response {
+    let href = escape(&websocket_url(&at, &headers));
+    let body = format!(
+        "<?xml version='1.0' encoding='utf-8'?><XRD xmlns='{}'><Link rel='{}' href='{href}'/></XRD>",
+        ns::XRD,
+        ns::ALT_WEBSOCKET
+    );
+    let kind = (header::CONTENT_TYPE, "application/xrd+xml");
+    ([kind, (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], body).into_response()
+}
+
+/// XEP-0156 section 2.2, JSON.
+async fn host_meta_json(State(at): State<Page>, headers: HeaderMap) -> Response {
+    let links = serde_json::json!({"links": [{"rel": ns::ALT_WEBSOCKET, "href": websocket_url(&at, &headers)}]});
+    let kind = (header::CONTENT_TYPE, "application/json");
+    ([kind, (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], links.to_string()).into_response()
+}
+
+async fn websocket(
+    State(at): State<Page>,
+    peer: Info<Peer>,
+    local: Info<SocketAddr>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let Some(peer) = address(&peer, &local) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
+    upgrade.max_message_size(limits::STANZA_BYTES).protocols(["xmpp"]).on_upgrade(move |socket| async move {
+        let limits = Limits { element_bytes: limits::STANZA_BYTES_UNAUTHENTICATED, depth: limits::STANZA_DEPTH };
+        let wire = Wire::websocket(Socket(socket), limits);
+        c2s::serve(at.server, wire, peer, at.secure, None).await;
+    })
+}
+
+/// axum's WebSocket as the wire's frames.
+struct Socket(WebSocket);
+
+fn wrong(error: impl std::fmt::Display) -> WireError {
+    WireError::WebSocket(error.to_string())
+}
+
+impl Stream for Socket {
+    type Item = Result<String, WireError>;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            return Poll::Ready(match ready!(Pin::new(&mut self.0).poll_next(cx)) {
+                Some(Ok(Message::Text(text))) => Some(Ok(text.as_str().to_owned())),
+                Some(Ok(Message::Close(_))) | None => None,
+                Some(Ok(Message::Binary(_))) => Some(Err(wrong("a binary message"))),
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => Some(Err(wrong(error))),
+            });
+        }
+    }
+}
+
+impl Sink<String> for Socket {
+    type Error = WireError;
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        Pin::new(&mut self.0).poll_ready(cx).map_err(wrong)
+    }
+    fn start_send(mut self: Pin<&mut Self>, text: String) -> Result<(), WireError> {
+        Pin::new(&mut self.0).start_send(Message::Text(text.into())).map_err(wrong)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        Pin::new(&mut self.0).poll_flush(cx).map_err(wrong)
+    }
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        Pin::new(&mut self.0).poll_close(cx).map_err(wrong)
+    }
+}

@@ -1,0 +1,318 @@
+//! The running server: listeners, the banner, reload, and a graceful end.
+
+use crate::accounts::{AccountError, Accounts};
+use crate::c2s;
+use crate::config::{Config, ConfigError};
+use crate::limits;
+use crate::mailbox::End;
+use crate::server::Server;
+use crate::services::{Service, sockets::Gateway};
+use crate::store::{Store, StoreError, Sync};
+use crate::{admin, http};
+use liao_net::Wire;
+use liao_net::tls::{CertError, Identity};
+use liao_proto::jid::BareJid;
+use liao_proto::stream::Limits;
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The accounts.
+    #[error("{0}")]
+    Account(#[from] AccountError),
+    /// The certificate.
+    #[error("{0}")]
+    Cert(#[from] CertError),
+    /// The domain.
+    #[error("{0:?} is no domain")]
+    Domain(String),
+    /// A port.
+    #[error("{what} cannot listen on {address}: {error}; stop what holds it, or set listen.{what} to another address")]
+    Port {
+        /// The listener's name.
+        what: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The admin socket.
+    #[error("the admin socket: {0}")]
+    Admin(std::io::Error),
+}
+
+impl ServeError {
+    /// The process's exit code: 2 configuration, 3 network, 1 else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            ServeError::Port { .. } => 3,
+            ServeError::Cert(_) | ServeError::Domain(_) | ServeError::Account(AccountError::Domain { .. }) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Reads the configuration again.
+pub type Load = Box<dyn Fn() -> Result<Config, ConfigError> + Send + std::marker::Sync>;
+
+/// Default ports of ours: a listener that has to move takes none of them.
+const OURS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
+
+/// Binds a listener; a default port that is taken moves to the next free one.
+async fn bind(config: &Config, what: &'static str) -> Result<Option<(TcpListener, SocketAddr)>, ServeError> {
+    let listen = config.listen(what);
+    let Some(first) = listen.address else { return Ok(None) };
+    let mut address = first;
+    loop {
+        let error = match TcpListener::bind(address).await {
+            Ok(listener) => {
+                let real = listener.local_addr().unwrap_or(address);
+                return Ok(Some((listener, real)));
+            }
+            Err(error) => error,
+        };
+        let next = (address.port() + 1..first.port().saturating_add(200)).find(|p| !OURS.contains(p));
+        match next {
+            Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => address.set_port(port),
+            _ => return Err(ServeError::Port { what, address, error }),
+        }
+    }
+}
+
+/// The gateway's two sockets share one port and move together.
+async fn bind_sockets(config: &Config) -> Result<Option<(TcpListener, UdpSocket, SocketAddr)>, ServeError> {
+    let mut config = config.clone();
+    loop {
+        let Some((tcp, address)) = bind(&config, "sockets").await? else { return Ok(None) };
+        match UdpSocket::bind(address).await {
+            Ok(udp) => return Ok(Some((tcp, udp, address))),
+            Err(error) if config.listen("sockets").asked && config.listen("sockets").address.is_none_or(|a| a.port() != 0) => {
+                return Err(ServeError::Port { what: "sockets", address, error });
+            }
+            Err(_) => config.move_sockets(address),
+        }
+    }
+}
+
+fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, CertError> {
+    let (certificate, key) = (config.get("tls.certificate"), config.get("tls.key"));
+    if !certificate.is_empty() || !key.is_empty() {
+        return Identity::from_files(Path::new(certificate), Path::new(key), "from your files");
+    }
+    let mut names = vec![domain.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    names.extend(["conference", "upload", "pubsub", "sockets"].map(|s| format!("{s}.{domain}")));
+    names.dedup();
+    Identity::self_signed(&data.join("tls"), &names)
+}
+
+/// Takes connections, at most [`limits::CONNECTIONS_PER_ADDRESS`] from one address.
+async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direct: bool) {
+    let counts: Arc<Mutex<HashMap<IpAddr, usize>>> = Arc::default();
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(pair) => pair,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Some(place) = Place::take(&counts, peer.ip()) else { continue };
+        let _ = stream.set_nodelay(true);
+        let (server, tls) = (server.clone(), tls.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            let limits = Limits { element_bytes: limits::STANZA_BYTES_UNAUTHENTICATED, depth: limits::STANZA_DEPTH };
+            if !direct {
+                return c2s::serve(server, Wire::stream(stream, false, limits), peer, false, Some(tls)).await;
+            }
+            let config = tls.borrow().clone();
+            let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+            let limit = Duration::from_secs(limits::UNAUTHENTICATED_S);
+            if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
+                c2s::serve(server, Wire::stream(stream, true, limits), peer, true, None).await;
+            }
+        });
+    }
+}
+
+/// One of an address's connections.
+struct Place(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr);
+
+impl Place {
+    fn take(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr) -> Option<Place> {
+        let mut all = counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let count = all.entry(address).or_default();
+        if *count >= limits::CONNECTIONS_PER_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        Some(Place(counts.clone(), address))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(count) = all.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// Runs the server until `shutdown`. Each message on `hangups` reads the configuration again.
+pub async fn serve(
+    config: Config,
+    load: Load,
+    shutdown: impl Future<Output = ()>,
+    hangups: mpsc::Receiver<()>,
+) -> Result<(), ServeError> {
+    let domain = BareJid::new(config.domain()).map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
+    let data = config.data();
+    let store = Store::open(&data, Sync::Full)?;
+    let accounts = Accounts::open(store.clone(), domain.as_str()).await?;
+    let identity = identity(&config, &data, domain.as_str())?;
+    let (c2s_tls, c2s_config) = watch::channel(identity.server_config(&["xmpp-client"])?);
+    let (https_tls, https_config) = watch::channel(identity.server_config(&["http/1.1"])?);
+    let shards = std::thread::available_parallelism().map_or(2, usize::from);
+    let config = Arc::new(config);
+    let server = Server::start(config.clone(), domain.clone(), store.clone(), accounts, shards);
+    let mut lines = Vec::new();
+    let mut addresses = serde_json::Map::new();
+    let mut note = |what: &str, words: &str, address: SocketAddr| {
+        lines.push(format!("  {words:<28} {address}"));
+        addresses.insert(what.to_owned(), address.to_string().into());
+    };
+    if let Some((listener, address)) = bind(&config, "c2s").await? {
+        note("c2s", "XMPP (STARTTLS)", address);
+        tokio::spawn(accept(server.clone(), listener, c2s_config.clone(), false));
+    }
+    if let Some((listener, address)) = bind(&config, "c2s_tls").await? {
+        note("c2s_tls", "XMPP (TLS)", address);
+        tokio::spawn(accept(server.clone(), listener, c2s_config, true));
+    }
+    if let Some((listener, address)) = bind(&config, "https").await? {
+        note("https", "HTTPS, WebSocket", address);
+        let host = if address.ip().is_loopback() { "localhost" } else { domain.as_str() };
+        let _ = server.link.set(format!("{host}:{}", address.port()));
+        tokio::spawn(http::tls(server.clone(), listener, https_config));
+    }
+    if let Some((listener, address)) = bind(&config, "http").await? {
+        note("http", "HTTP", address);
+        tokio::spawn(http::plain(server.clone(), listener));
+    }
+    let gateway = Gateway::new(&domain);
+    let services: Vec<Arc<dyn Service>> = gateway.iter().map(|g| g.clone() as Arc<dyn Service>).collect();
+    let _ = server.services.set(services);
+    if let (Some(gateway), Some((tcp, udp, address))) = (gateway, bind_sockets(&config).await?) {
+        note("sockets", "plain sockets (TCP, UDP)", address);
+        tokio::spawn(gateway.clone().tcp(server.clone(), tcp));
+        tokio::spawn(gateway.udp(server.clone(), Arc::new(udp)));
+    }
+    let reloader = Arc::new(Reloader { server: server.clone(), load, data: data.clone(), c2s_tls, https_tls });
+    let socket = admin::listen(&data).map_err(ServeError::Admin)?;
+    tokio::spawn(admin::serve(reloader.clone(), socket));
+    tokio::spawn(reload_at(reloader, hangups));
+    crate::os::write_public(&data.join("addresses.json"), &serde_json::Value::Object(addresses).to_string())
+        .map_err(ServeError::Admin)?;
+    banner(&server, &identity, &lines).await?;
+    shutdown.await;
+    stop(&server, &store, &data).await;
+    Ok(())
+}
+
+async fn banner(server: &Server, identity: &Identity, lines: &[String]) -> Result<(), ServeError> {
+    println!("liao {} serves {}", env!("CARGO_PKG_VERSION"), server.domain);
+    for line in lines {
+        println!("{line}");
+    }
+    println!("  certificate ({})    {}", identity.kind, identity.fingerprint());
+    if let Some(invite) = server.accounts.first_run_invite().await? {
+        println!("\nNobody has an account yet. This invite makes the first one, an admin (24 hours, once):");
+        for uri in server.invite_uris(&invite) {
+            println!("  {uri}");
+        }
+    }
+    println!();
+    Ok(())
+}
+
+async fn reload_at(reloader: Arc<Reloader>, mut hangups: mpsc::Receiver<()>) {
+    while hangups.recv().await.is_some() {
+        match reloader.reload() {
+            Ok(words) => tracing::info!("{words}"),
+            Err(error) => tracing::error!(error, "the configuration was not reloaded; the old one stays"),
+        }
+    }
+}
+
+/// What a reload changes.
+pub struct Reloader {
+    /// The server.
+    pub server: Arc<Server>,
+    load: Load,
+    data: std::path::PathBuf,
+    c2s_tls: watch::Sender<Arc<liao_net::rustls::ServerConfig>>,
+    https_tls: watch::Sender<Arc<liao_net::rustls::ServerConfig>>,
+}
+
+impl Reloader {
+    /// Reads the configuration and the certificate again; if either is bad, both stay as they were.
+    pub fn reload(&self) -> Result<String, String> {
+        let new = (self.load)().map_err(|e| e.to_string())?;
+        let old = self.server.config();
+        let identity = identity(&new, &self.data, self.server.domain.as_str()).map_err(|e| e.to_string())?;
+        let c2s = identity.server_config(&["xmpp-client"]).map_err(|e| e.to_string())?;
+        let https = identity.server_config(&["http/1.1"]).map_err(|e| e.to_string())?;
+        let fixed = old.fixed_changes(&new);
+        self.c2s_tls.send_replace(c2s);
+        self.https_tls.send_replace(https);
+        *self.server.config.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(new);
+        Ok(match fixed.as_slice() {
+            [] => "the configuration was reloaded".to_owned(),
+            keys => format!("the configuration was reloaded; these need a restart: {}", keys.join(", ")),
+        })
+    }
+}
+
+/// Says goodbye to everyone (RFC 6120 section 4.9.3.20), then writes what waits.
+async fn stop(server: &Arc<Server>, store: &Store, data: &Path) {
+    let end = End { condition: "system-shutdown", text: "the server stops" };
+    let full: Vec<(u64, String)> = server
+        .sessions
+        .lock()
+        .map(|all| all.iter().map(|(id, s)| (*id, s.full.clone())).collect())
+        .unwrap_or_default();
+    for (id, full) in full {
+        let Ok(jid) = liao_proto::jid::Jid::new(&full) else { continue };
+        let tell = move |cx: &mut crate::hooks::Cx<'_>| {
+            if let Some(session) = cx.entity.session(id) {
+                session.mailbox.end(end);
+            }
+        };
+        server.post(jid.into_bare(), crate::entity::Item::Do(Box::new(tell)));
+    }
+    let empty = || server.sessions.lock().map_or(true, |all| all.is_empty());
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(limits::SHUTDOWN_S);
+    while !empty() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let _ = std::fs::remove_file(data.join("admin.sock"));
+    let _ = std::fs::remove_file(data.join("addresses.json"));
+    let store = store.clone();
+    let _ = tokio::task::spawn_blocking(move || store.close()).await;
+}

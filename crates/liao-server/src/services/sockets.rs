@@ -1,0 +1,345 @@
+//! The sockets gateway: programs that speak plain TCP or UDP appear to one account as contacts
+//! `tcp-1@sockets.DOMAIN` (DESIGN section 5). Numbers are never reused.
+
+use crate::engines::roster;
+use crate::entity::Item;
+use crate::limits;
+use crate::server::{Server, random_id};
+use crate::services::Service;
+use crate::store::Op;
+use liao_proto::jid::BareJid;
+use liao_proto::minidom::Element;
+use liao_proto::ns;
+use liao_proto::sockets::{Carrier, Conversation, Incoming};
+use liao_proto::stanza::{ErrorKind, Kind, Stanza};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+const COLLECTION: &str = "sockets";
+/// A UDP caller is taken for gone after so long without a datagram.
+const UDP_IDLE: Duration = Duration::from_secs(15 * 60);
+/// Messages that may wait for one caller's task.
+const WAITING: usize = 64;
+
+struct Caller {
+    owner: BareJid,
+    words: mpsc::Sender<String>,
+}
+
+/// The service and its listeners' shared state.
+pub struct Gateway {
+    address: BareJid,
+    callers: Mutex<HashMap<String, Caller>>,
+    numbers: tokio::sync::Mutex<()>,
+}
+
+impl Service for Gateway {
+    fn addresses(&self, domain: &str) -> bool {
+        domain == self.address.as_str()
+    }
+
+    fn item(&self) -> (String, &'static str) {
+        (self.address.to_string(), "Plain sockets")
+    }
+
+    fn handle(&self, _: &Server, stanza: Stanza) -> Vec<Stanza> {
+        match stanza.kind {
+            Kind::Message => self.message(&stanza).into_iter().collect(),
+            Kind::Presence => self.presence(&stanza).into_iter().collect(),
+            Kind::Iq => self.iq(&stanza).into_iter().collect(),
+        }
+    }
+}
+
+impl Gateway {
+    /// At `sockets.DOMAIN`.
+    pub fn new(domain: &BareJid) -> Option<Arc<Gateway>> {
+        let address = BareJid::new(&format!("sockets.{domain}")).ok()?;
+        Some(Arc::new(Gateway { address, callers: Mutex::default(), numbers: tokio::sync::Mutex::default() }))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Caller>> {
+        self.callers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn caller_name(stanza: &Stanza) -> Option<String> {
+        stanza.to.as_ref()?.node().map(|n| n.to_string())
+    }
+
+    fn message(&self, stanza: &Stanza) -> Option<Stanza> {
+        if stanza.is_answer() {
+            return None;
+        }
+        let body = stanza.text_of("body", ns::CLIENT)?;
+        let callers = self.lock();
+        let from = stanza.from.as_ref()?.to_bare();
+        let caller = Gateway::caller_name(stanza).and_then(|n| callers.get(&n)).filter(|c| c.owner == from);
+        let Some(caller) = caller else {
+            let gone = ErrorKind { type_: "wait", ..ErrorKind::SERVICE_UNAVAILABLE }.with_text("this caller has hung up");
+            return Some(stanza.error(&gone));
+        };
+        match caller.words.try_send(body) {
+            // XEP-0184: the words are with the gateway's task for this peer.
+            Ok(()) => None,
+            Err(_) => Some(stanza.error(&ErrorKind::RESOURCE_CONSTRAINT.with_text("too much waits for this caller"))),
+        }
+    }
+
+    fn presence(&self, stanza: &Stanza) -> Option<Stanza> {
+        let name = Gateway::caller_name(stanza)?;
+        let me = stanza.to.clone()?;
+        let from = stanza.from.clone()?;
+        match stanza.type_.as_deref() {
+            Some("probe") => {
+                let here = self.lock().get(&name).is_some_and(|c| c.owner == from.to_bare());
+                Some(Stanza::presence(if here { "" } else { "unavailable" }).from(me).to(from))
+            }
+            Some("subscribe") => Some(Stanza::presence("subscribed").from(me).to(from)),
+            Some("unsubscribe") => Some(Stanza::presence("unsubscribed").from(me).to(from)),
+            _ => None,
+        }
+    }
+
+    /// XEP-0030: an identity for the service and its callers; anything else is not offered.
+    fn iq(&self, stanza: &Stanza) -> Option<Stanza> {
+        if stanza.is_answer() {
+            return None;
+        }
+        let Some(info) = stanza.get("query", ns::DISCO_INFO).filter(|_| stanza.type_.as_deref() == Some("get")) else {
+            return Some(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));
+        };
+        let mut query = Element::bare("query", info.ns());
+        let mut identity = Element::bare("identity", ns::DISCO_INFO);
+        roster::set(&mut identity, "category", "gateway");
+        roster::set(&mut identity, "type", "sockets");
+        roster::set(&mut identity, "name", "Plain sockets");
+        query.append_child(identity);
+        let mut feature = Element::bare("feature", ns::DISCO_INFO);
+        roster::set(&mut feature, "var", ns::DISCO_INFO);
+        query.append_child(feature);
+        Some(stanza.result().child(&query))
+    }
+
+    /// The account to which callers appear.
+    async fn owner(server: &Server) -> Option<BareJid> {
+        let named = server.config().get("sockets.owner").to_owned();
+        if !named.is_empty() {
+            return BareJid::new(&named).ok();
+        }
+        server.accounts.first_admin().await.ok().flatten()
+    }
+
+    /// A new number, kept before it is used.
+    async fn number(&self, server: &Server) -> Option<u64> {
+        let _order = self.numbers.lock().await;
+        let owner = self.address.to_string();
+        let last = server.store.get(COLLECTION, &owner, "last").await.ok()?;
+        let last: u64 = last.and_then(|v| String::from_utf8(v).ok()).and_then(|t| t.parse().ok()).unwrap_or(0);
+        let value = (last + 1).to_string().into_bytes();
+        let put = Op::Put { collection: COLLECTION, owner, key: "last".into(), value };
+        server.store.committed(vec![put]).await.ok()?;
+        Some(last + 1)
+    }
+
+    /// Lets a caller appear: a contact, available, with its address as the name.
+    async fn arrive(
+        &self,
+        server: &Arc<Server>,
+        kind: &str,
+        peer: SocketAddr,
+    ) -> Result<(Contact, mpsc::Receiver<String>), &'static str> {
+        if self.lock().len() >= limits::GATEWAY_CALLERS {
+            return Err("too many callers, try again later");
+        }
+        let Some(owner) = Gateway::owner(server).await else {
+            return Err("nobody has an account here yet; open the invite link that `liao serve` shows");
+        };
+        let Some(number) = self.number(server).await else { return Err("the disk cannot be written, try again later") };
+        let name = format!("{kind}-{number}");
+        let Ok(jid) = BareJid::new(&format!("{name}@{}", self.address)) else { return Err("no name could be made") };
+        let (words, receiver) = mpsc::channel(WAITING);
+        self.lock().insert(name.clone(), Caller { owner: owner.clone(), words });
+        let (contact, label) = (jid.clone(), format!("{name} ({peer})"));
+        server.within(&owner, move |cx| roster::befriend(cx, &contact, Some(label), Some("Sockets".into()))).await;
+        let contact = Contact { server: server.clone(), name, jid, owner, spoke: false };
+        contact.presence("");
+        Ok((contact, receiver))
+    }
+
+    fn leave(&self, contact: &Contact) {
+        self.lock().remove(&contact.name);
+        contact.presence("unavailable");
+        if !contact.spoke {
+            // Nobody said anything: the contact would only be litter.
+            let jid = contact.jid.clone();
+            contact.server.post(contact.owner.clone(), Item::Do(Box::new(move |cx| drop(roster::remove(cx, &jid)))));
+        }
+    }
+
+    /// Serves TCP callers, all at once.
+    pub async fn tcp(self: Arc<Gateway>, server: Arc<Server>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => drop(tokio::spawn(self.clone().tcp_caller(server.clone(), stream, peer))),
+                Err(error) => {
+                    tracing::warn!(%error, "a caller of the sockets gateway could not be taken");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn tcp_caller(self: Arc<Gateway>, server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
+        let mut talk = Conversation::new(Carrier::Tcp, false, None);
+        let (mut contact, mut words) = match self.arrive(&server, "tcp", peer).await {
+            Ok(pair) => pair,
+            Err(why) => return refuse(&mut stream, &mut talk, why).await,
+        };
+        let (mut reader, mut writer) = stream.split();
+        let mut space = vec![0u8; 4096];
+        'talk: loop {
+            while let Some(bytes) = talk.outgoing() {
+                if writer.write_all(&bytes).await.is_err() {
+                    break 'talk;
+                }
+            }
+            tokio::select! {
+                read = reader.read(&mut space) => {
+                    let (heard, over) = match read {
+                        Ok(0) | Err(_) => (talk.eof(), true),
+                        Ok(n) => (talk.received(&space[..n]), false),
+                    };
+                    if contact.hear(heard) || over {
+                        break;
+                    }
+                }
+                said = words.recv() => match said {
+                    Some(said) => contact.say(&mut talk, &said),
+                    None => break,
+                }
+            }
+        }
+        self.leave(&contact);
+    }
+
+    /// Serves UDP callers from one socket.
+    pub async fn udp(self: Arc<Gateway>, server: Arc<Server>, socket: Arc<UdpSocket>) {
+        let mut callers: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
+        let mut space = vec![0u8; 65_536];
+        loop {
+            // "Port unreachable" of an earlier answer surfaces here on some systems; it is nobody's end.
+            let Ok((n, peer)) = socket.recv_from(&mut space).await else { continue };
+            callers.retain(|_, c| !c.is_closed());
+            let bytes = space[..n].to_vec();
+            if let Some(caller) = callers.get(&peer) {
+                // Raw UDP promises nothing: what does not fit is lost as on the way.
+                let _ = caller.try_send(bytes);
+                continue;
+            }
+            if callers.len() >= limits::GATEWAY_CALLERS {
+                continue;
+            }
+            let (sender, receiver) = mpsc::channel(WAITING);
+            let _ = sender.try_send(bytes);
+            callers.insert(peer, sender);
+            tokio::spawn(self.clone().udp_caller(server.clone(), socket.clone(), peer, receiver));
+        }
+    }
+
+    async fn udp_caller(
+        self: Arc<Gateway>,
+        server: Arc<Server>,
+        socket: Arc<UdpSocket>,
+        peer: SocketAddr,
+        mut datagrams: mpsc::Receiver<Vec<u8>>,
+    ) {
+        let mut talk = Conversation::new(Carrier::Udp, false, None);
+        let (mut contact, mut words) = match self.arrive(&server, "udp", peer).await {
+            Ok(pair) => pair,
+            Err(why) => {
+                let _ = socket.send_to(why.as_bytes(), peer).await;
+                return;
+            }
+        };
+        let mut until = Instant::now() + UDP_IDLE;
+        loop {
+            while let Some(bytes) = talk.outgoing() {
+                let _ = socket.send_to(&bytes, peer).await;
+            }
+            tokio::select! {
+                datagram = datagrams.recv() => {
+                    until = Instant::now() + UDP_IDLE;
+                    if datagram.is_none_or(|d| contact.hear(talk.received(&d))) {
+                        break;
+                    }
+                }
+                said = words.recv() => match said {
+                    Some(said) => contact.say(&mut talk, &said),
+                    None => break,
+                },
+                () = tokio::time::sleep_until(until) => break,
+            }
+        }
+        self.leave(&contact);
+    }
+}
+
+/// A program that talks in turn waits for an answer: it gets one, with the reason, after its first word.
+async fn refuse(stream: &mut TcpStream, talk: &mut Conversation, why: &str) {
+    let mut space = [0u8; 1024];
+    let first = tokio::time::timeout(Duration::from_secs(30), stream.read(&mut space)).await;
+    if let Ok(Ok(n)) = first {
+        talk.received(&space[..n]);
+        let _ = talk.say(why);
+        while let Some(bytes) = talk.outgoing() {
+            let _ = stream.write_all(&bytes).await;
+        }
+    }
+}
+
+/// A caller as its owner sees it.
+struct Contact {
+    server: Arc<Server>,
+    name: String,
+    jid: BareJid,
+    owner: BareJid,
+    spoke: bool,
+}
+
+impl Contact {
+    fn presence(&self, type_: &str) {
+        self.server.route(Stanza::presence(type_).from(self.jid.clone()).to(self.owner.clone()), None);
+    }
+
+    /// Hands on what the caller said; `true` if it said goodbye.
+    fn hear(&mut self, heard: Vec<Incoming>) -> bool {
+        for one in heard {
+            let Incoming::Text(words) = one else { return true };
+            self.spoke = true;
+            let body = format!("<body xmlns='{}'>{}</body>", ns::CLIENT, liao_proto::xml::escape(&words));
+            let message = Stanza::message("chat")
+                .id(Some(&random_id()))
+                .from(self.jid.clone())
+                .to(self.owner.clone())
+                .raw_child("body", ns::CLIENT, &body);
+            self.server.route(message, None);
+        }
+        false
+    }
+
+    /// Queues words for the caller; what cannot be queued is told to the owner.
+    fn say(&mut self, talk: &mut Conversation, words: &str) {
+        self.spoke = true;
+        if let Err(why) = talk.say(words) {
+            let body = format!("<body xmlns='{}'>(not sent: {why})</body>", ns::CLIENT);
+            let note = Stanza::message("chat").from(self.jid.clone()).to(self.owner.clone());
+            self.server.route(note.raw_child("body", ns::CLIENT, &body), None);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The one definition of the command line: help and exit codes come from it.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// liao 聊: a chat server that you run yourself.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = "First steps: `liao serve`, then open the invite that it shows.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the server: accounts, history, any XMPP app, and plain sockets.
+    Serve(Serve),
+    /// Accounts and invites of a server on this machine, running or not.
+    Admin(Admin),
+    /// The configuration.
+    Config {
+        #[command(subcommand)]
+        what: ConfigVerb,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum ConfigVerb {
+    /// Print an example that names every option and why it is there.
+    Example,
+}
+
+#[derive(Args, Clone)]
+pub struct Serve {
+    /// The configuration file [default: ./liao.toml if it is here].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data folder [default: ./liao-data].
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<String>,
+    /// What stands behind the @ of the addresses [default: localhost].
+    #[arg(long, value_name = "NAME")]
+    pub domain: Option<String>,
+    /// Check the configuration and end.
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Args)]
+pub struct Admin {
+    /// The server's data folder.
+    #[arg(long, value_name = "FOLDER", default_value = "./liao-data", global = true)]
+    pub data: PathBuf,
+    /// Print the answer as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub verb: AdminVerb,
+}
+
+#[derive(Subcommand)]
+pub enum AdminVerb {
+    /// Add, remove and list accounts, set passwords.
+    User {
+        #[command(subcommand)]
+        verb: UserVerb,
+    },
+    /// Make an invite: a link for one new account, good for 24 hours.
+    Invite {
+        /// The new account will be an admin.
+        #[arg(long)]
+        admin: bool,
+        /// Who invites; the two are friends at once.
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<String>,
+    },
+    /// Who is connected.
+    Sessions,
+    /// Figures of the running server.
+    Stats,
+    /// Read the configuration and the certificate again.
+    Reload,
+}
+
+#[derive(Subcommand)]
+pub enum UserVerb {
+    /// Make an account; the password is asked for, or read as below.
+    Add {
+        /// The name before the @.
+        name: String,
+        /// It may administer.
+        #[arg(long)]
+        admin: bool,
+        /// Read the password from standard input instead of LIAO_PASSWORD.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove an account and all that it owns.
+    Del {
+        /// The name before the @.
+        name: String,
+    },
+    /// Set a password.
+    Passwd {
+        /// The name before the @.
+        name: String,
+        /// Read the password from standard input instead of LIAO_PASSWORD.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// List the accounts.
+    List,
+}

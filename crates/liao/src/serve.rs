@@ -1,0 +1,59 @@
+//! `liao serve`.
+
+use crate::cli::Serve;
+use crate::os;
+use liao_server::{Config, ConfigError};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn load(args: &Serve) -> Result<Config, ConfigError> {
+    let flags: Vec<(&str, String)> = [("data", &args.data), ("domain", &args.domain)]
+        .into_iter()
+        .filter_map(|(key, value)| value.clone().map(|v| (key, v)))
+        .collect();
+    Config::load(args.config.as_deref(), &flags)
+}
+
+pub fn run(args: Serve) -> ExitCode {
+    let config = match load(&args) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("liao: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    if args.check {
+        println!("the configuration is fine{}", config.file.map_or(String::new(), |f| format!(" ({})", f.display())));
+        return ExitCode::SUCCESS;
+    }
+    logs(&config);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("liao: no threads could be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        let hangups = os::hangups();
+        liao_server::serve(config, Box::new(move || load(&args)), os::terminated(), hangups).await
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("liao: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Logs go to standard error; `RUST_LOG` overrides the level.
+fn logs(config: &Config) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(config.get("log.level")));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.get("log.format") == "json" {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}
