@@ -40,7 +40,7 @@ class Person(slixmpp.ClientXMPP):
         self.register_plugin("xep_0199")
         self.register_plugin("xep_0203")
         for event in ("session_start", "message", "got_online", "got_offline", "presence_subscribe",
-                      "presence_subscribed", "failed_all_auth", "stream_error"):
+                      "presence_subscribed", "message_error", "failed_all_auth", "stream_error"):
             self.add_event_handler(event, lambda what, event=event: self.news.put_nowait((event, what)))
 
     async def go(self):
@@ -110,7 +110,7 @@ async def talk(addresses):
     info = await alice.plugin["xep_0030"].get_info(jid="localhost")
     assert "urn:xmpp:ping" in info["disco_info"]["features"]
     alice.send_message("nobody@localhost", "anyone?")
-    refused = await alice.until("message", lambda m: m["type"] == "error")
+    refused = await alice.until("message_error")
     assert refused["error"]["condition"] == "service-unavailable"
     step("disco and errors")
 

@@ -24,7 +24,9 @@ pub enum CertError {
         error: String,
     },
     /// The pair does not fit.
-    #[error("the certificate and the key do not make a TLS server: {0}; give a PEM chain and its own private key")]
+    #[error(
+        "the certificate and the key do not make a TLS server: {0}; give a PEM chain and its own private key"
+    )]
     Pair(String),
     /// A certificate could not be made.
     #[error("a certificate could not be made: {0}")]
@@ -47,13 +49,25 @@ fn provider() -> Arc<CryptoProvider> {
 /// SHA-256 of a certificate as colon-separated hex.
 pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let digest = ::ring::digest::digest(&::ring::digest::SHA256, certificate);
-    digest.as_ref().iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":")
+    digest
+        .as_ref()
+        .iter()
+        .map(|b| format!("{b:02X}"))
+        .collect::<Vec<_>>()
+        .join(":")
 }
 
 impl Identity {
     /// From PEM files.
-    pub fn from_files(certificate: &Path, key: &Path, kind: &'static str) -> Result<Identity, CertError> {
-        let wrong = |path: &Path, error: String| CertError::File { path: path.to_owned(), error };
+    pub fn from_files(
+        certificate: &Path,
+        key: &Path,
+        kind: &'static str,
+    ) -> Result<Identity, CertError> {
+        let wrong = |path: &Path, error: String| CertError::File {
+            path: path.to_owned(),
+            error,
+        };
         let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
             .map_err(|e| wrong(certificate, e.to_string()))?
             .collect();
@@ -62,12 +76,20 @@ impl Identity {
             return Err(wrong(certificate, "no certificate in it".into()));
         }
         let private = PrivateKeyDer::from_pem_file(key).map_err(|e| wrong(key, e.to_string()))?;
-        Ok(Identity { chain, key: private, kind })
+        Ok(Identity {
+            chain,
+            key: private,
+            kind,
+        })
     }
 
     /// The self-signed certificate of a data folder, made for these names if there is none that fits.
     pub fn self_signed(folder: &Path, names: &[String]) -> Result<Identity, CertError> {
-        let (cert, key, list) = (folder.join("cert.pem"), folder.join("key.pem"), folder.join("names"));
+        let (cert, key, list) = (
+            folder.join("cert.pem"),
+            folder.join("key.pem"),
+            folder.join("names"),
+        );
         let wanted = names.join("\n");
         if std::fs::read_to_string(&list).is_ok_and(|l| l == wanted)
             && let Ok(identity) = Identity::from_files(&cert, &key, "self-signed")
@@ -76,15 +98,26 @@ impl Identity {
         }
         let make = |e: rcgen::Error| CertError::Make(e.to_string());
         let mut params = CertificateParams::new(names.to_vec()).map_err(make)?;
-        params.distinguished_name.push(rcgen::DnType::CommonName, names.first().map_or("liao", |n| n.as_str()));
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        params.distinguished_name.push(
+            rcgen::DnType::CommonName,
+            names.first().map_or("liao", |n| n.as_str()),
+        );
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ServerAuth);
         let pair = KeyPair::generate().map_err(make)?;
         let made = params.self_signed(&pair).map_err(make)?;
         let file = |path: &Path, text: &str| {
-            let wrong = |e: std::io::Error| CertError::File { path: path.to_owned(), error: e.to_string() };
+            let wrong = |e: std::io::Error| CertError::File {
+                path: path.to_owned(),
+                error: e.to_string(),
+            };
             write_private(path, text.as_bytes()).map_err(wrong)
         };
-        std::fs::create_dir_all(folder).map_err(|e| CertError::File { path: folder.into(), error: e.to_string() })?;
+        std::fs::create_dir_all(folder).map_err(|e| CertError::File {
+            path: folder.into(),
+            error: e.to_string(),
+        })?;
         file(&key, &pair.serialize_pem())?;
         file(&cert, &made.pem())?;
         file(&list, &wanted)?;
@@ -135,7 +168,10 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let roots = self.roots.as_ref().map(|r| r.verify_server_cert(leaf, chain, name, ocsp, now));
+        let roots = self
+            .roots
+            .as_ref()
+            .map(|r| r.verify_server_cert(leaf, chain, name, ocsp, now));
         if let Some(Ok(fine)) = roots {
             return Ok(fine);
         }
@@ -144,9 +180,9 @@ impl ServerCertVerifier for Verifier {
             seen.untrusted = Some(found.clone());
         }
         match &self.pin {
-            Some(pin) if *pin != found => {
-                Err(rustls::Error::General(format!("the server's certificate changed: it was {pin}, it is {found}")))
-            }
+            Some(pin) if *pin != found => Err(rustls::Error::General(format!(
+                "the server's certificate changed: it was {pin}, it is {found}"
+            ))),
             _ => Ok(ServerCertVerified::assertion()),
         }
     }
@@ -157,7 +193,12 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -166,24 +207,41 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
 /// A client's configuration: the system's roots, else trust on first use. With `pin`, a certificate that the roots
 /// do not vouch for must be exactly that one. What was seen is in the second value after the handshake; the caller
 /// shows and pins it.
-pub fn client_config(pin: Option<String>, alpn: &[&str]) -> Result<(Arc<ClientConfig>, Arc<Mutex<Seen>>), CertError> {
+pub fn client_config(
+    pin: Option<String>,
+    alpn: &[&str],
+) -> Result<(Arc<ClientConfig>, Arc<Mutex<Seen>>), CertError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = provider();
-    let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().ok();
+    let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .ok();
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let verifier = Verifier { roots, pin, seen: seen.clone(), provider: provider.clone() };
+    let verifier = Verifier {
+        roots,
+        pin,
+        seen: seen.clone(),
+        provider: provider.clone(),
+    };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| CertError::Pair(e.to_string()))?
@@ -206,7 +264,9 @@ pub async fn connect(
     config: Arc<ClientConfig>,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let stream = crate::tcp::connect(host, port).await?;
-    tokio_rustls::TlsConnector::from(config).connect(server_name(host)?, stream).await
+    tokio_rustls::TlsConnector::from(config)
+        .connect(server_name(host)?, stream)
+        .await
 }
 
 #[cfg(test)]
@@ -225,7 +285,10 @@ mod tests {
             let (client, seen) = client_config(pin, &[]).unwrap();
             let connector = tokio_rustls::TlsConnector::from(client);
             let acceptor = tokio_rustls::TlsAcceptor::from(server.clone());
-            let (c, s) = tokio::join!(connector.connect(server_name("localhost").unwrap(), a), acceptor.accept(b));
+            let (c, s) = tokio::join!(
+                connector.connect(server_name("localhost").unwrap(), a),
+                acceptor.accept(b)
+            );
             let untrusted = seen.lock().unwrap().untrusted.clone();
             (c.is_ok() && s.is_ok(), untrusted)
         };

@@ -11,8 +11,14 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, http};
 
 /// A sequence of text messages in both directions.
-pub trait Frames: Stream<Item = Result<String, WireError>> + Sink<String, Error = WireError> + Send {}
-impl<T: Stream<Item = Result<String, WireError>> + Sink<String, Error = WireError> + Send> Frames for T {}
+pub trait Frames:
+    Stream<Item = Result<String, WireError>> + Sink<String, Error = WireError> + Send
+{
+}
+impl<T: Stream<Item = Result<String, WireError>> + Sink<String, Error = WireError> + Send> Frames
+    for T
+{
+}
 
 fn wrong(error: impl std::fmt::Display) -> WireError {
     WireError::WebSocket(error.to_string())
@@ -41,7 +47,9 @@ impl Sink<String> for Client {
         Pin::new(&mut self.0).poll_ready(cx).map_err(wrong)
     }
     fn start_send(mut self: Pin<&mut Self>, text: String) -> Result<(), WireError> {
-        Pin::new(&mut self.0).start_send(Message::text(text)).map_err(wrong)
+        Pin::new(&mut self.0)
+            .start_send(Message::text(text))
+            .map_err(wrong)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         Pin::new(&mut self.0).poll_flush(cx).map_err(wrong)
@@ -60,11 +68,24 @@ pub async fn connect(
     max_bytes: usize,
 ) -> Result<impl Frames + use<>, WireError> {
     let io = crate::tls::connect(host, port, config).await?;
-    let shown = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let mut request = format!("wss://{shown}:{port}{path}").into_client_request().map_err(wrong)?;
-    request.headers_mut().insert("Sec-WebSocket-Protocol", http::HeaderValue::from_static("xmpp"));
-    let limits = WebSocketConfig::default().max_message_size(Some(max_bytes)).max_frame_size(Some(max_bytes));
+    let shown = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    let mut request = format!("wss://{shown}:{port}{path}")
+        .into_client_request()
+        .map_err(wrong)?;
+    request.headers_mut().insert(
+        "Sec-WebSocket-Protocol",
+        http::HeaderValue::from_static("xmpp"),
+    );
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(max_bytes))
+        .max_frame_size(Some(max_bytes));
     let io: Box<dyn crate::Io> = Box::new(io);
-    let (socket, _) = tokio_tungstenite::client_async_with_config(request, io, Some(limits)).await.map_err(wrong)?;
+    let (socket, _) = tokio_tungstenite::client_async_with_config(request, io, Some(limits))
+        .await
+        .map_err(wrong)?;
     Ok(Client(socket))
 }

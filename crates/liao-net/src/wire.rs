@@ -29,8 +29,17 @@ pub enum Progress {
 }
 
 enum Carrier {
-    Stream { io: Option<Box<dyn Io>>, reader: Box<Reader>, out: BytesMut, tls: bool },
-    WebSocket { frames: Pin<Box<dyn Frames>>, out: VecDeque<String>, bytes: usize },
+    Stream {
+        io: Option<Box<dyn Io>>,
+        reader: Box<Reader>,
+        out: BytesMut,
+        tls: bool,
+    },
+    WebSocket {
+        frames: Pin<Box<dyn Frames>>,
+        out: VecDeque<String>,
+        bytes: usize,
+    },
 }
 
 /// A connection that carries elements.
@@ -45,14 +54,33 @@ impl Wire {
     /// Over a byte stream; `tls` says whether it is TLS already.
     pub fn stream(io: impl Io + 'static, tls: bool, limits: Limits) -> Wire {
         let reader = Box::new(Reader::new(limits));
-        let carrier = Carrier::Stream { io: Some(Box::new(io)), reader, out: BytesMut::new(), tls };
-        Wire { carrier, limits, open: false, flushing: false }
+        let carrier = Carrier::Stream {
+            io: Some(Box::new(io)),
+            reader,
+            out: BytesMut::new(),
+            tls,
+        };
+        Wire {
+            carrier,
+            limits,
+            open: false,
+            flushing: false,
+        }
     }
 
     /// Over WebSocket messages.
     pub fn websocket(frames: impl Frames + 'static, limits: Limits) -> Wire {
-        let carrier = Carrier::WebSocket { frames: Box::pin(frames), out: VecDeque::new(), bytes: 0 };
-        Wire { carrier, limits, open: false, flushing: false }
+        let carrier = Carrier::WebSocket {
+            frames: Box::pin(frames),
+            out: VecDeque::new(),
+            bytes: 0,
+        };
+        Wire {
+            carrier,
+            limits,
+            open: false,
+            flushing: false,
+        }
     }
 
     /// Whether TLS was made on this connection itself.
@@ -108,7 +136,9 @@ impl Wire {
             }
             Carrier::WebSocket { .. } => {
                 let text = String::from_utf8_lossy(element);
-                let name = ["<message", "<presence", "<iq"].into_iter().find(|n| text.starts_with(n));
+                let name = ["<message", "<presence", "<iq"]
+                    .into_iter()
+                    .find(|n| text.starts_with(n));
                 let text = match name {
                     Some(name) => format!("{name} xmlns='{}'{}", ns::CLIENT, &text[name.len()..]),
                     None => text.into_owned(),
@@ -262,15 +292,22 @@ impl Wire {
 
     fn take_io(&mut self) -> Result<Box<dyn Io>, WireError> {
         match &mut self.carrier {
-            Carrier::Stream { io, reader, .. } if reader.is_idle_empty() => io.take().ok_or(WireError::Closed),
+            Carrier::Stream { io, reader, .. } if reader.is_idle_empty() => {
+                io.take().ok_or(WireError::Closed)
+            }
             Carrier::Stream { .. } => Err(WireError::Injected),
-            Carrier::WebSocket { .. } => Err(WireError::WebSocket("STARTTLS makes no sense here".into())),
+            Carrier::WebSocket { .. } => {
+                Err(WireError::WebSocket("STARTTLS makes no sense here".into()))
+            }
         }
     }
 
     fn put_io(&mut self, new: Box<dyn Io>) {
         self.open = false;
-        if let Carrier::Stream { io, tls, reader, .. } = &mut self.carrier {
+        if let Carrier::Stream {
+            io, tls, reader, ..
+        } = &mut self.carrier
+        {
             *io = Some(new);
             *tls = true;
             reader.restart();
@@ -278,7 +315,10 @@ impl Wire {
     }
 
     /// The server's side of STARTTLS (RFC 6120 section 5.4.3): bytes that came too early are refused.
-    pub async fn starttls_accept_in_place(&mut self, config: Arc<rustls::ServerConfig>) -> Result<(), WireError> {
+    pub async fn starttls_accept_in_place(
+        &mut self,
+        config: Arc<rustls::ServerConfig>,
+    ) -> Result<(), WireError> {
         let io = self.take_io()?;
         let tls = tokio_rustls::TlsAcceptor::from(config).accept(io).await?;
         self.put_io(Box::new(tls));
@@ -292,7 +332,9 @@ impl Wire {
         config: Arc<rustls::ClientConfig>,
     ) -> Result<(), WireError> {
         let io = self.take_io()?;
-        let tls = tokio_rustls::TlsConnector::from(config).connect(name, io).await?;
+        let tls = tokio_rustls::TlsConnector::from(config)
+            .connect(name, io)
+            .await?;
         self.put_io(Box::new(tls));
         Ok(())
     }
@@ -305,7 +347,10 @@ mod tests {
     #[tokio::test]
     async fn elements_cross_in_both_directions_at_once_through_narrow_pipes() {
         let (a, b) = tokio::io::duplex(64);
-        let (mut a, mut b) = (Wire::stream(a, false, Limits::default()), Wire::stream(b, false, Limits::default()));
+        let (mut a, mut b) = (
+            Wire::stream(a, false, Limits::default()),
+            Wire::stream(b, false, Limits::default()),
+        );
         let body = "汉😀".repeat(20_000);
         let stanza = format!("<message><body>{body}</body></message>");
         for wire in [&mut a, &mut b] {
@@ -314,7 +359,9 @@ mod tests {
         }
         let read = async |wire: &mut Wire| {
             assert!(matches!(wire.recv().await.unwrap(), Event::Open(_)));
-            let Event::Element(frame) = wire.recv().await.unwrap() else { panic!("no element") };
+            let Event::Element(frame) = wire.recv().await.unwrap() else {
+                panic!("no element")
+            };
             assert_eq!(frame.bytes(), stanza.as_bytes());
             wire.flush().await.unwrap();
         };
@@ -324,7 +371,10 @@ mod tests {
     #[tokio::test]
     async fn bytes_before_tls_are_refused() {
         let (a, b) = tokio::io::duplex(4096);
-        let (mut a, mut b) = (Wire::stream(a, false, Limits::default()), Wire::stream(b, false, Limits::default()));
+        let (mut a, mut b) = (
+            Wire::stream(a, false, Limits::default()),
+            Wire::stream(b, false, Limits::default()),
+        );
         a.queue_open(&Header::default());
         a.queue(format!("<starttls xmlns='{}'/><iq", ns::TLS).as_bytes());
         a.flush().await.unwrap();

@@ -5,11 +5,11 @@
 //! `sasl` authenticates, `xep` builds and reads payloads, `sockets` is the tutorial's plain talk.
 
 pub mod ns;
-pub mod xep;
 pub mod sasl;
 pub mod sockets;
 pub mod stanza;
 pub mod stream;
+pub mod xep;
 pub mod xml;
 
 pub use jid;

@@ -131,7 +131,11 @@ impl Conversation {
     }
 
     fn chunk(&mut self) -> Vec<Incoming> {
-        let cut = if self.carrier == Carrier::Udp { self.pending.len() } else { whole(&self.pending) };
+        let cut = if self.carrier == Carrier::Udp {
+            self.pending.len()
+        } else {
+            whole(&self.pending)
+        };
         let part: Vec<u8> = self.pending.drain(..cut).collect();
         if part.is_empty() {
             return Vec::new();
@@ -187,7 +191,8 @@ impl Conversation {
 
     /// The goodbye as this peer understands it; it travels alone.
     pub fn goodbye(&self) -> &'static [u8] {
-        let lines = self.kind == Kind::Lines || (self.kind == Kind::Unknown && self.caller && !self.forced);
+        let lines =
+            self.kind == Kind::Lines || (self.kind == Kind::Unknown && self.caller && !self.forced);
         if lines { b"q\n" } else { b"q" }
     }
 
@@ -245,7 +250,15 @@ mod tests {
     use super::*;
 
     fn said(all: Vec<Incoming>) -> String {
-        all.into_iter().map(|i| if let Incoming::Text(t) = i { t } else { "<q>".into() }).collect()
+        all.into_iter()
+            .map(|i| {
+                if let Incoming::Text(t) = i {
+                    t
+                } else {
+                    "<q>".into()
+                }
+            })
+            .collect()
     }
 
     #[test]
@@ -331,10 +344,15 @@ mod tests {
         talk.say(&big).unwrap();
         assert_eq!(talk.say("more"), Err(Refusal::Full));
         let mut talk = Conversation::new(Carrier::Tcp, false, Some(Kind::Lines));
-        let parts = (0..64).flat_map(|_| talk.received(&[b'x'; 64 * 1024])).count();
+        let parts = (0..64)
+            .flat_map(|_| talk.received(&[b'x'; 64 * 1024]))
+            .count();
         assert!(parts >= 2 && talk.pending.len() <= LINE_BYTES + 64 * 1024);
         let mut talk = Conversation::new(Carrier::Udp, false, None);
-        assert_eq!(talk.received(b"\xFF\xE6"), vec![Incoming::Text("\u{FFFD}\u{FFFD}".into())]);
+        assert_eq!(
+            talk.received(b"\xFF\xE6"),
+            vec![Incoming::Text("\u{FFFD}\u{FFFD}".into())]
+        );
         assert_eq!(talk.received(b"q"), vec![Incoming::Quit]);
     }
 }

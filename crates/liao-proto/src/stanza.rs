@@ -84,7 +84,13 @@ impl Stanza {
         };
         let lang = frame.lang().map(str::to_owned);
         let (attrs, children, payload, outer, outer_default) = frame.into_parts();
-        let mut stanza = Stanza { lang, payload, children, outer, ..Stanza::new(kind) };
+        let mut stanza = Stanza {
+            lang,
+            payload,
+            children,
+            outer,
+            ..Stanza::new(kind)
+        };
         for attr in attrs.into_iter().filter(|a| a.ns.is_empty()) {
             match attr.name.as_str() {
                 "id" => stanza.id = Some(attr.value),
@@ -127,7 +133,10 @@ impl Stanza {
 
     /// An iq of a type with an id.
     pub fn iq(type_: &str, id: &str) -> Stanza {
-        Stanza { id: Some(id.to_owned()), ..Stanza::new(Kind::Iq).typed(type_) }
+        Stanza {
+            id: Some(id.to_owned()),
+            ..Stanza::new(Kind::Iq).typed(type_)
+        }
     }
 
     fn typed(mut self, type_: &str) -> Stanza {
@@ -170,14 +179,22 @@ impl Stanza {
         all.extend_from_slice(&self.payload);
         let start = all.len();
         all.extend_from_slice(bytes);
-        self.children.push(Child { name: name.to_owned(), ns, range: start..all.len() });
+        self.children.push(Child {
+            name: name.to_owned(),
+            ns,
+            range: start..all.len(),
+        });
         self.payload = Bytes::from(all);
     }
 
     /// The `type`, or the default of the kind (`normal` for messages, `""` for presence).
     pub fn type_str(&self) -> &str {
         match (&self.type_, self.kind) {
-            (Some(t), Kind::Message) if !matches!(t.as_str(), "chat" | "error" | "groupchat" | "headline") => "normal",
+            (Some(t), Kind::Message)
+                if !matches!(t.as_str(), "chat" | "error" | "groupchat" | "headline") =>
+            {
+                "normal"
+            }
             (Some(t), _) => t,
             (None, Kind::Message) => "normal",
             (None, _) => "",
@@ -186,7 +203,8 @@ impl Stanza {
 
     /// Whether it is an error stanza, or an IQ answer: never answered by an error (RFC 6120 section 8.3.1).
     pub fn is_answer(&self) -> bool {
-        matches!(self.type_.as_deref(), Some("error")) || (self.kind == Kind::Iq && self.type_.as_deref() == Some("result"))
+        matches!(self.type_.as_deref(), Some("error"))
+            || (self.kind == Kind::Iq && self.type_.as_deref() == Some("result"))
     }
 
     /// Direct children.
@@ -212,12 +230,18 @@ impl Stanza {
     /// Parses one child into a tree.
     pub fn parse(&self, child: &Child) -> Option<Element> {
         let client: Binding = (String::new(), Cow::Borrowed(ns::CLIENT));
-        parse_dom(self.child_bytes(child), self.outer.iter().chain(std::iter::once(&client)))
+        parse_dom(
+            self.child_bytes(child),
+            self.outer.iter().chain(std::iter::once(&client)),
+        )
     }
 
     /// Parses the child of this name and namespace.
     pub fn get(&self, name: &str, ns: &str) -> Option<Element> {
-        self.children.iter().find(|c| c.name == name && c.ns == ns).and_then(|c| self.parse(c))
+        self.children
+            .iter()
+            .find(|c| c.name == name && c.ns == ns)
+            .and_then(|c| self.parse(c))
     }
 
     /// The text of a child.
@@ -230,7 +254,9 @@ impl Stanza {
         let mut out = Stanza::new(self.kind);
         for child in &self.children {
             let bytes = &self.payload[child.range.clone()];
-            if let Some(element) = parse_dom(bytes, self.outer.iter().chain(std::iter::once(default))) {
+            if let Some(element) =
+                parse_dom(bytes, self.outer.iter().chain(std::iter::once(default)))
+            {
                 out.append(element.name(), element.ns().into(), &write_dom(&element));
             }
         }
@@ -261,7 +287,11 @@ impl Stanza {
         if let Some(from) = &self.from {
             attr(b"from", from.as_str());
         }
-        for (name, text) in [(&b"type"[..], &self.type_), (b"id", &self.id), (b"xml:lang", &self.lang)] {
+        for (name, text) in [
+            (&b"type"[..], &self.type_),
+            (b"id", &self.id),
+            (b"xml:lang", &self.lang),
+        ] {
             if let Some(text) = text {
                 attr(name, text);
             }
@@ -301,7 +331,10 @@ impl Stanza {
 
     /// Reads a stanza that [`Stanza::to_bytes`] wrote (from the store).
     pub fn parse_bytes(bytes: &[u8]) -> Option<Stanza> {
-        let limits = crate::xml::Limits { element_bytes: usize::MAX, depth: usize::MAX };
+        let limits = crate::xml::Limits {
+            element_bytes: usize::MAX,
+            depth: usize::MAX,
+        };
         let wrapped = crate::stream::Reader::single_in(bytes, limits, ns::CLIENT).ok()?;
         Stanza::from_frame(wrapped).ok()
     }
@@ -323,7 +356,8 @@ impl Stanza {
 
     /// The error answer (RFC 6120 section 8.3).
     pub fn error(&self, error: &ErrorKind) -> Stanza {
-        self.reply("error").raw_child("error", ns::CLIENT, &error.to_xml())
+        self.reply("error")
+            .raw_child("error", ns::CLIENT, &error.to_xml())
     }
 }
 
@@ -350,14 +384,19 @@ pub struct ErrorKind {
 
 impl ErrorKind {
     const fn new(type_: &'static str, condition: &'static str) -> ErrorKind {
-        ErrorKind { type_, condition, text: "" }
+        ErrorKind {
+            type_,
+            condition,
+            text: "",
+        }
     }
     /// RFC 6120 section 8.3.3.1.
     pub const BAD_REQUEST: ErrorKind = ErrorKind::new("modify", "bad-request");
     /// RFC 6120 section 8.3.3.2.
     pub const CONFLICT: ErrorKind = ErrorKind::new("cancel", "conflict");
     /// RFC 6120 section 8.3.3.3.
-    pub const FEATURE_NOT_IMPLEMENTED: ErrorKind = ErrorKind::new("cancel", "feature-not-implemented");
+    pub const FEATURE_NOT_IMPLEMENTED: ErrorKind =
+        ErrorKind::new("cancel", "feature-not-implemented");
     /// RFC 6120 section 8.3.3.4.
     pub const FORBIDDEN: ErrorKind = ErrorKind::new("auth", "forbidden");
     /// RFC 6120 section 8.3.3.6.
@@ -375,7 +414,8 @@ impl ErrorKind {
     /// RFC 6120 section 8.3.3.12.
     pub const POLICY_VIOLATION: ErrorKind = ErrorKind::new("modify", "policy-violation");
     /// RFC 6120 section 8.3.3.16.
-    pub const REMOTE_SERVER_NOT_FOUND: ErrorKind = ErrorKind::new("cancel", "remote-server-not-found");
+    pub const REMOTE_SERVER_NOT_FOUND: ErrorKind =
+        ErrorKind::new("cancel", "remote-server-not-found");
     /// RFC 6120 section 8.3.3.18.
     pub const RESOURCE_CONSTRAINT: ErrorKind = ErrorKind::new("wait", "resource-constraint");
     /// RFC 6120 section 8.3.3.19.
@@ -390,7 +430,11 @@ impl ErrorKind {
         let text = if self.text.is_empty() {
             String::new()
         } else {
-            format!("<text xmlns='{}' xml:lang='en'>{}</text>", ns::STANZAS, crate::xml::escape(self.text))
+            format!(
+                "<text xmlns='{}' xml:lang='en'>{}</text>",
+                ns::STANZAS,
+                crate::xml::escape(self.text)
+            )
         };
         format!(
             "<error xmlns='jabber:client' type='{}'><{} xmlns='{}'/>{text}</error>",
@@ -423,18 +467,25 @@ mod tests {
             "xmlns='jabber:client' xmlns:a='urn:a' xmlns:b='urn:b'",
             "<message xmlns:c='urn:c' to='x@y' type='chat' id='1'><body>hi &amp; 你</body><a:z c:k='v'/></message>",
         );
-        let out = String::from_utf8(s.from(Jid::new("q@y/r").unwrap()).to_bytes().to_vec()).unwrap();
+        let out =
+            String::from_utf8(s.from(Jid::new("q@y/r").unwrap()).to_bytes().to_vec()).unwrap();
         assert_eq!(
             out,
             "<message xmlns:a='urn:a' xmlns:c='urn:c' to='x@y' from='q@y/r' type='chat' id='1'>\
              <body>hi &amp; 你</body><a:z c:k='v'/></message>"
         );
-        assert_eq!(Stanza::parse_bytes(out.as_bytes()).unwrap().to_bytes(), out.as_bytes());
+        assert_eq!(
+            Stanza::parse_bytes(out.as_bytes()).unwrap().to_bytes(),
+            out.as_bytes()
+        );
     }
 
     #[test]
     fn a_foreign_default_namespace_is_declared_anew() {
-        let s = stanza("xmlns='urn:d' xmlns:c='jabber:client'", "<c:message><c:body>hi</c:body><x><y/></x></c:message>");
+        let s = stanza(
+            "xmlns='urn:d' xmlns:c='jabber:client'",
+            "<c:message><c:body>hi</c:body><x><y/></x></c:message>",
+        );
         let again = Stanza::parse_bytes(&s.to_bytes()).unwrap();
         assert_eq!(again.text_of("body", ns::CLIENT).as_deref(), Some("hi"));
         assert!(again.get("x", "urn:d").unwrap().has_child("y", "urn:d"));
@@ -442,16 +493,28 @@ mod tests {
 
     #[test]
     fn edits_drop_and_append_whole_children() {
-        let s = stanza("xmlns='jabber:client'", "<message><a xmlns='u'/>text<b xmlns='u'>1</b><c xmlns='u'/></message>");
-        let edit = Edit { drop: vec![s.children()[1].range.clone()], append: vec![Bytes::from_static(b"<d xmlns='v'/>")] };
+        let s = stanza(
+            "xmlns='jabber:client'",
+            "<message><a xmlns='u'/>text<b xmlns='u'>1</b><c xmlns='u'/></message>",
+        );
+        let edit = Edit {
+            drop: vec![s.children()[1].range.clone()],
+            append: vec![Bytes::from_static(b"<d xmlns='v'/>")],
+        };
         let mut out = Vec::new();
         s.write_edited(Some("x@y"), &edit, &mut out);
-        assert_eq!(out, b"<message to='x@y'><a xmlns='u'/>text<c xmlns='u'/><d xmlns='v'/></message>");
+        assert_eq!(
+            out,
+            b"<message to='x@y'><a xmlns='u'/>text<c xmlns='u'/><d xmlns='v'/></message>"
+        );
     }
 
     #[test]
     fn errors_carry_type_and_condition() {
-        let s = stanza("xmlns='jabber:client'", "<iq type='get' id='7' to='x@y' from='a@b/c'><q xmlns='u'/></iq>");
+        let s = stanza(
+            "xmlns='jabber:client'",
+            "<iq type='get' id='7' to='x@y' from='a@b/c'><q xmlns='u'/></iq>",
+        );
         let e = s.error(&ErrorKind::SERVICE_UNAVAILABLE);
         assert_eq!(e.to.as_ref().unwrap().as_str(), "a@b/c");
         let dom = e.get("error", ns::CLIENT).unwrap();

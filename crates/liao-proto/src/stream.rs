@@ -132,7 +132,11 @@ impl Reader {
     }
 
     fn skip_space(&mut self) {
-        let n = self.buf.iter().position(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r')).unwrap_or(self.buf.len());
+        let n = self
+            .buf
+            .iter()
+            .position(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r'))
+            .unwrap_or(self.buf.len());
         self.buf.advance(n);
         if self.buf.is_empty() {
             self.buf = BytesMut::new();
@@ -150,7 +154,9 @@ impl Reader {
                 if self.buf.len() < DECLARATION.len() {
                     return Ok(None);
                 }
-                let Some(end) = memchr::memmem::find(&self.buf, b"?>") else { return self.header_wait() };
+                let Some(end) = memchr::memmem::find(&self.buf, b"?>") else {
+                    return self.header_wait();
+                };
                 check_declaration(&self.buf[DECLARATION.len()..end])?;
                 self.buf.advance(end + 2);
                 self.declared = true;
@@ -164,12 +170,16 @@ impl Reader {
                     _ => Ok(None),
                 };
             }
-            Some(b"<!") => return Err(XmlError::Restricted("comment or document type declaration").into()),
+            Some(b"<!") => {
+                return Err(XmlError::Restricted("comment or document type declaration").into());
+            }
             Some(b"<?") => return Err(XmlError::Restricted("processing instruction").into()),
             Some([b'<', _]) => {}
             Some(_) => return Err(StreamError::BadFormat("no stream header")),
         }
-        let Some(end) = self.scanner.first_tag_end(&self.buf) else { return self.header_wait() };
+        let Some(end) = self.scanner.first_tag_end(&self.buf) else {
+            return self.header_wait();
+        };
         let raw = self.buf.split_to(end);
         let tag = self.scanner.stream_tag(&raw)?;
         if tag.ns != ns::STREAM {
@@ -179,11 +189,23 @@ impl Reader {
             return Err(StreamError::BadFormat("the root element is not stream"));
         }
         let content = self.scanner.default_ns();
-        let name_len = raw.iter().position(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'>')).unwrap_or(raw.len());
+        let name_len = raw
+            .iter()
+            .position(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'>'))
+            .unwrap_or(raw.len());
         self.close_name = raw[1..name_len].to_vec();
         self.phase = Phase::Body;
-        let of = |name: &str| tag.attrs.iter().find(|a| a.ns.is_empty() && a.name == name).map(|a| a.value.clone());
-        let lang = tag.attrs.iter().find(|a| a.ns == ns::XML && a.name == "lang").map(|a| a.value.clone());
+        let of = |name: &str| {
+            tag.attrs
+                .iter()
+                .find(|a| a.ns.is_empty() && a.name == name)
+                .map(|a| a.value.clone())
+        };
+        let lang = tag
+            .attrs
+            .iter()
+            .find(|a| a.ns == ns::XML && a.name == "lang")
+            .map(|a| a.value.clone());
         Ok(Some(Event::Open(Header {
             to: of("to"),
             from: of("from"),
@@ -214,7 +236,9 @@ impl Reader {
                 Some(_) => return Err(StreamError::BadFormat("text between stanzas")),
             }
         }
-        let Some(len) = self.scanner.scan(&self.buf, &self.limits)? else { return Ok(None) };
+        let Some(len) = self.scanner.scan(&self.buf, &self.limits)? else {
+            return Ok(None);
+        };
         let bytes = if len == self.buf.len() {
             std::mem::take(&mut self.buf).freeze()
         } else {
@@ -248,7 +272,11 @@ impl Reader {
     }
 
     /// [`Reader::single`] inside a stream whose default namespace is `default`.
-    pub fn single_in(bytes: &[u8], limits: Limits, default: &'static str) -> Result<Frame, StreamError> {
+    pub fn single_in(
+        bytes: &[u8],
+        limits: Limits,
+        default: &'static str,
+    ) -> Result<Frame, StreamError> {
         Reader::whole(bytes, limits, Scanner::within(default))
     }
 
@@ -258,9 +286,9 @@ impl Reader {
             return Err(StreamError::BadFormat("not an element"));
         }
         match scanner.scan(bytes, &limits)? {
-            Some(len) if len == bytes.len() => {
-                scanner.finish(Bytes::copy_from_slice(bytes)).ok_or(StreamError::BadFormat("not an element"))
-            }
+            Some(len) if len == bytes.len() => scanner
+                .finish(Bytes::copy_from_slice(bytes))
+                .ok_or(StreamError::BadFormat("not an element")),
             Some(_) => Err(XmlError::NotWellFormed("more than one element").into()),
             None => Err(XmlError::NotWellFormed("unfinished element").into()),
         }
@@ -269,9 +297,14 @@ impl Reader {
 
 /// The inside of an XML declaration: version 1.0, and UTF-8 if an encoding is named (RFC 6120 section 11.5, 11.6).
 fn check_declaration(body: &[u8]) -> Result<(), StreamError> {
-    let text = std::str::from_utf8(body).map_err(|_| XmlError::NotUtf8)?.to_ascii_lowercase();
+    let text = std::str::from_utf8(body)
+        .map_err(|_| XmlError::NotUtf8)?
+        .to_ascii_lowercase();
     if let Some(at) = text.find("encoding") {
-        let value = text[at + 8..].trim_start().trim_start_matches('=').trim_start();
+        let value = text[at + 8..]
+            .trim_start()
+            .trim_start_matches('=')
+            .trim_start();
         if !(value.starts_with("'utf-8'") || value.starts_with("\"utf-8\"")) {
             return Err(XmlError::NotUtf8.into());
         }
@@ -301,7 +334,11 @@ fn header_attrs(header: &Header) -> String {
 
 /// The opening of a stream over TCP (RFC 6120 section 4.2).
 pub fn open_tag(header: &Header) -> String {
-    let content = if header.content_ns.is_empty() { ns::CLIENT } else { &header.content_ns };
+    let content = if header.content_ns.is_empty() {
+        ns::CLIENT
+    } else {
+        &header.content_ns
+    };
     format!(
         "<?xml version='1.0'?><stream:stream xmlns='{}' xmlns:stream='{}'{}>",
         escape(content),
@@ -326,7 +363,11 @@ pub fn error_element(condition: &str, text: &str) -> String {
     let words = if text.is_empty() {
         String::new()
     } else {
-        format!("<text xmlns='{}' xml:lang='en'>{}</text>", ns::STREAMS, escape(text))
+        format!(
+            "<text xmlns='{}' xml:lang='en'>{}</text>",
+            ns::STREAMS,
+            escape(text)
+        )
     };
     format!(
         "<stream:error xmlns:stream='{}'><{condition} xmlns='{}'/>{words}</stream:error>",
@@ -363,13 +404,18 @@ mod tests {
         for step in 1..talk.len() {
             let events = all(talk.as_bytes(), step).unwrap();
             assert_eq!(events.len(), 5, "step {step}");
-            let Event::Element(frame) = &events[1] else { panic!("not an element") };
+            let Event::Element(frame) = &events[1] else {
+                panic!("not an element")
+            };
             assert_eq!(frame.attr("to"), Some("b@a.example"));
             assert_eq!(frame.children().len(), 2);
             assert_eq!(frame.children()[1].ns, "urn:x");
             assert_eq!(frame.outer(), &[("x".to_owned(), "urn:x".into())]);
             let dom = frame.to_dom().unwrap();
-            assert_eq!(dom.get_child("body", ns::CLIENT).unwrap().text(), "汉字 😀 <中]]");
+            assert_eq!(
+                dom.get_child("body", ns::CLIENT).unwrap().text(),
+                "汉字 😀 <中]]"
+            );
             let body = &frame.payload()[frame.children()[0].range.clone()];
             assert!(body.starts_with(b"<body>") && body.ends_with(b"</body>"));
         }
@@ -385,7 +431,10 @@ mod tests {
             ("<message><a></b></message>", "not-well-formed"),
             ("<message><u:a/></message>", "bad-namespace-prefix"),
             ("<message a='1' a='2'/>", "not-well-formed"),
-            ("<message xmlns:p='urn:q' xmlns:q='urn:q' p:a='1' q:a='2'/>", "not-well-formed"),
+            (
+                "<message xmlns:p='urn:q' xmlns:q='urn:q' p:a='1' q:a='2'/>",
+                "not-well-formed",
+            ),
             ("<message a='<'/>", "not-well-formed"),
             ("<message>\u{1}</message>", "not-well-formed"),
             ("<message>&#0;</message>", "not-well-formed"),
@@ -404,25 +453,53 @@ mod tests {
                 assert_eq!(error.condition(), *condition, "{bytes}");
             }
         }
-        assert_eq!(all(b"<a>x", 1).unwrap_err().condition(), "invalid-namespace");
-        assert_eq!(all(b"GET / HTTP/1.1\r\n", 3).unwrap_err().condition(), "bad-format");
-        assert_eq!(all(b"<?xml version='1.0' encoding='latin-1'?>", 1).unwrap_err().condition(), "unsupported-encoding");
+        assert_eq!(
+            all(b"<a>x", 1).unwrap_err().condition(),
+            "invalid-namespace"
+        );
+        assert_eq!(
+            all(b"GET / HTTP/1.1\r\n", 3).unwrap_err().condition(),
+            "bad-format"
+        );
+        assert_eq!(
+            all(b"<?xml version='1.0' encoding='latin-1'?>", 1)
+                .unwrap_err()
+                .condition(),
+            "unsupported-encoding"
+        );
         let mut bytes = OPEN.as_bytes().to_vec();
         bytes.extend_from_slice(b"<message>\xC3\x28</message>");
-        assert_eq!(all(&bytes, 1).unwrap_err().condition(), "unsupported-encoding");
+        assert_eq!(
+            all(&bytes, 1).unwrap_err().condition(),
+            "unsupported-encoding"
+        );
     }
 
     #[test]
     fn bounds_hold() {
         let deep = format!("{OPEN}{}", "<a>".repeat(100));
-        assert_eq!(all(deep.as_bytes(), 4096).unwrap_err().condition(), "policy-violation");
+        assert_eq!(
+            all(deep.as_bytes(), 4096).unwrap_err().condition(),
+            "policy-violation"
+        );
         let long = format!("{OPEN}<a b='{}", "x".repeat(600 * 1024));
-        assert_eq!(all(long.as_bytes(), 1400).unwrap_err().condition(), "policy-violation");
+        assert_eq!(
+            all(long.as_bytes(), 1400).unwrap_err().condition(),
+            "policy-violation"
+        );
         let attrs: String = (0..200).map(|n| format!(" a{n}='1'")).collect();
-        assert_eq!(all(format!("{OPEN}<a{attrs}/>").as_bytes(), 4096).unwrap_err().condition(), "policy-violation");
+        assert_eq!(
+            all(format!("{OPEN}<a{attrs}/>").as_bytes(), 4096)
+                .unwrap_err()
+                .condition(),
+            "policy-violation"
+        );
         let spaces: String = (0..100).map(|n| format!(" xmlns:a{n}='u{n}'")).collect();
         let nested = format!("{OPEN}<a{spaces}><b{spaces}><c{spaces}/>");
-        assert_eq!(all(nested.as_bytes(), 4096).unwrap_err().condition(), "policy-violation");
+        assert_eq!(
+            all(nested.as_bytes(), 4096).unwrap_err().condition(),
+            "policy-violation"
+        );
     }
 
     #[test]
@@ -430,7 +507,10 @@ mod tests {
         // minidom stands on rxml, which nobody here wrote. Random edits of a stanza: accepted by one, accepted by both.
         let seed = "<message xmlns='jabber:client' xmlns:p='urn:p' to='a' p:q='1'><body>x &amp; 汉</body><p:b c='d'/>\
             <![CDATA[y]]><e xmlns='u'><f/></e></message>";
-        let alphabet = ["<", ">", "/", "'", "\"", "&", ";", ":", "=", " ", "x", "p", "汉", "]]>", "<!--", "<?", "xmlns"];
+        let alphabet = [
+            "<", ">", "/", "'", "\"", "&", ";", ":", "=", " ", "x", "p", "汉", "]]>", "<!--", "<?",
+            "xmlns",
+        ];
         let mut state = 0x9E37_79B9_7F4A_7C15u64;
         let mut random = |n: usize| {
             state ^= state << 13;
@@ -445,14 +525,19 @@ mod tests {
                 let at = random(text.len());
                 match random(3) {
                     0 => drop(text.remove(at)),
-                    1 => text.splice(at..at, alphabet[random(alphabet.len())].chars()).for_each(drop),
-                    _ => text.splice(at..=at, alphabet[random(alphabet.len())].chars()).for_each(drop),
+                    1 => text
+                        .splice(at..at, alphabet[random(alphabet.len())].chars())
+                        .for_each(drop),
+                    _ => text
+                        .splice(at..=at, alphabet[random(alphabet.len())].chars())
+                        .for_each(drop),
                 }
             }
             let text: String = text.into_iter().collect();
             let ours = Reader::single(text.as_bytes(), Limits::default());
             let around = "jabber:client".to_owned();
-            let theirs = minidom::Element::from_reader_with_prefixes(text.trim().as_bytes(), around);
+            let theirs =
+                minidom::Element::from_reader_with_prefixes(text.trim().as_bytes(), around);
             if theirs.is_err() {
                 assert!(ours.is_err(), "accepted what rxml refuses: {text}");
             } else {
@@ -460,7 +545,8 @@ mod tests {
                 // What only we refuse: comments and the like, which XMPP forbids, and what stands behind the
                 // end of the element, at which the other stops reading.
                 if let Err(e) = ours {
-                    let trailing = StreamError::Xml(XmlError::NotWellFormed("more than one element"));
+                    let trailing =
+                        StreamError::Xml(XmlError::NotWellFormed("more than one element"));
                     let restricted = matches!(e, StreamError::Xml(XmlError::Restricted(_)));
                     assert!(restricted || e == trailing, "refused: {text}: {e}");
                 }

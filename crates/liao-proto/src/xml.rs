@@ -50,7 +50,10 @@ pub const MAX_DECLARATIONS: usize = 256;
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { element_bytes: 512 * 1024, depth: 64 }
+        Limits {
+            element_bytes: 512 * 1024,
+            depth: 64,
+        }
     }
 }
 
@@ -111,11 +114,17 @@ impl Frame {
     }
     /// The value of an unprefixed attribute.
     pub fn attr(&self, name: &str) -> Option<&str> {
-        self.attrs.iter().find(|a| a.ns.is_empty() && a.name == name).map(|a| a.value.as_str())
+        self.attrs
+            .iter()
+            .find(|a| a.ns.is_empty() && a.name == name)
+            .map(|a| a.value.as_str())
     }
     /// `xml:lang`.
     pub fn lang(&self) -> Option<&str> {
-        self.attrs.iter().find(|a| a.ns == ns::XML && a.name == "lang").map(|a| a.value.as_str())
+        self.attrs
+            .iter()
+            .find(|a| a.ns == ns::XML && a.name == "lang")
+            .map(|a| a.value.as_str())
     }
     /// All attributes.
     pub fn attrs(&self) -> &[Attr] {
@@ -156,14 +165,29 @@ impl Frame {
     }
     pub(crate) fn into_parts(self) -> (Vec<Attr>, Vec<Child>, Bytes, Vec<Binding>, Option<Ns>) {
         let payload = self.bytes.slice(self.payload.clone());
-        (self.attrs, self.children, payload, self.outer, self.outer_default)
+        (
+            self.attrs,
+            self.children,
+            payload,
+            self.outer,
+            self.outer_default,
+        )
     }
 }
 
 /// Parses checked bytes into a tree, given the bindings around them.
-pub fn parse_dom<'a>(bytes: &[u8], scope: impl Iterator<Item = &'a Binding>) -> Option<minidom::Element> {
-    let map: BTreeMap<Option<String>, String> =
-        scope.map(|(p, n)| (if p.is_empty() { None } else { Some(p.clone()) }, n.to_string())).collect();
+pub fn parse_dom<'a>(
+    bytes: &[u8],
+    scope: impl Iterator<Item = &'a Binding>,
+) -> Option<minidom::Element> {
+    let map: BTreeMap<Option<String>, String> = scope
+        .map(|(p, n)| {
+            (
+                if p.is_empty() { None } else { Some(p.clone()) },
+                n.to_string(),
+            )
+        })
+        .collect();
     minidom::Element::from_reader_with_prefixes(bytes, map).ok()
 }
 
@@ -201,7 +225,10 @@ pub fn escape(text: &str) -> String {
     if text.chars().all(is_char) {
         escape_into(&mut out, text);
     } else {
-        let clean: String = text.chars().map(|c| if is_char(c) { c } else { '\u{FFFD}' }).collect();
+        let clean: String = text
+            .chars()
+            .map(|c| if is_char(c) { c } else { '\u{FFFD}' })
+            .collect();
         escape_into(&mut out, &clean);
     }
     String::from_utf8(out).unwrap_or_default()
@@ -251,7 +278,9 @@ fn reference(body: &[u8]) -> Result<char, XmlError> {
         b"amp" => Ok('&'),
         b"apos" => Ok('\''),
         b"quot" => Ok('"'),
-        [b'#', b'x', hex @ ..] => digits(hex, 16).ok_or(XmlError::NotWellFormed("character reference")),
+        [b'#', b'x', hex @ ..] => {
+            digits(hex, 16).ok_or(XmlError::NotWellFormed("character reference"))
+        }
         [b'#', dec @ ..] => digits(dec, 10).ok_or(XmlError::NotWellFormed("character reference")),
         _ => Err(XmlError::Restricted("entity reference")),
     }
@@ -294,10 +323,15 @@ fn qname(name: &str) -> Result<(&str, &str), XmlError> {
 /// Checks character data; `text` has neither `<` nor `&`.
 fn check_text(bytes: &[u8]) -> Result<&str, XmlError> {
     let text = std::str::from_utf8(bytes).map_err(|_| XmlError::NotUtf8)?;
-    if bytes.iter().any(|b| *b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r')) {
+    if bytes
+        .iter()
+        .any(|b| *b < 0x20 && !matches!(b, b'\t' | b'\n' | b'\r'))
+    {
         return Err(XmlError::NotWellFormed("control character"));
     }
-    if memchr::memmem::find(bytes, b"\xEF\xBF\xBE").is_some() || memchr::memmem::find(bytes, b"\xEF\xBF\xBF").is_some() {
+    if memchr::memmem::find(bytes, b"\xEF\xBF\xBE").is_some()
+        || memchr::memmem::find(bytes, b"\xEF\xBF\xBF").is_some()
+    {
         return Err(XmlError::NotWellFormed("forbidden character"));
     }
     Ok(text)
@@ -389,7 +423,12 @@ impl Scanner {
     }
 
     fn lookup(&self, prefix: &str) -> Option<(usize, &Ns)> {
-        self.scope.iter().enumerate().rev().find(|(_, (p, _))| p == prefix).map(|(i, (_, n))| (i, n))
+        self.scope
+            .iter()
+            .enumerate()
+            .rev()
+            .find(|(_, (p, _))| p == prefix)
+            .map(|(i, (_, n))| (i, n))
     }
 
     /// Resolves a prefix and notes what the payload takes from outside.
@@ -456,7 +495,13 @@ impl Scanner {
             rest = after;
         }
         for (p, l, value) in &raw_attrs {
-            let bound = if *p == "xmlns" { *l } else if p.is_empty() && *l == "xmlns" { "" } else { continue };
+            let bound = if *p == "xmlns" {
+                *l
+            } else if p.is_empty() && *l == "xmlns" {
+                ""
+            } else {
+                continue;
+            };
             self.declare(bound, value)?;
         }
         if depth == 0 {
@@ -472,9 +517,21 @@ impl Scanner {
             if !p.is_empty() && attrs.iter().any(|a: &Attr| a.ns == ns && a.name == l) {
                 return Err(XmlError::NotWellFormed("duplicate attribute"));
             }
-            attrs.push(Attr { ns, name: l.to_owned(), value });
+            attrs.push(Attr {
+                ns,
+                name: l.to_owned(),
+                value,
+            });
         }
-        Ok((Tag { name: local.to_owned(), ns, attrs, empty }, name_len))
+        Ok((
+            Tag {
+                name: local.to_owned(),
+                ns,
+                attrs,
+                empty,
+            },
+            name_len,
+        ))
     }
 
     fn declare(&mut self, prefix: &str, uri: &str) -> Result<(), XmlError> {
@@ -533,7 +590,9 @@ impl Scanner {
                 b'<' => match buf.get(self.pos + 1) {
                     None => return Ok(None),
                     Some(b'/') => {
-                        let Some(end) = self.tag_end(buf) else { return Ok(None) };
+                        let Some(end) = self.tag_end(buf) else {
+                            return Ok(None);
+                        };
                         if let Some(len) = self.close(buf, end)? {
                             return Ok(Some(len));
                         }
@@ -542,7 +601,9 @@ impl Scanner {
                     Some(b'!') => self.bang(buf)?,
                     Some(b'?') => return Err(XmlError::Restricted("processing instruction")),
                     Some(_) => {
-                        let Some(end) = self.tag_end(buf) else { return Ok(None) };
+                        let Some(end) = self.tag_end(buf) else {
+                            return Ok(None);
+                        };
                         if let Some(len) = self.element(buf, end, limits)? {
                             return Ok(Some(len));
                         }
@@ -559,7 +620,12 @@ impl Scanner {
         Ok(None)
     }
 
-    fn element(&mut self, buf: &[u8], end: usize, limits: &Limits) -> Result<Option<usize>, XmlError> {
+    fn element(
+        &mut self,
+        buf: &[u8],
+        end: usize,
+        limits: &Limits,
+    ) -> Result<Option<usize>, XmlError> {
         let depth = self.open.len();
         if depth >= limits.depth {
             return Err(XmlError::Limit("depth"));
@@ -584,14 +650,19 @@ impl Scanner {
             self.scope.truncate(declared);
             return Ok(self.ended(depth, end, end));
         }
-        self.open.push(Open { name: start + 1..start + 1 + name_len, declared });
+        self.open.push(Open {
+            name: start + 1..start + 1 + name_len,
+            declared,
+        });
         Ok(None)
     }
 
     fn close(&mut self, buf: &[u8], end: usize) -> Result<Option<usize>, XmlError> {
         let start = self.pos;
         let raw = buf[start + 2..end - 1].trim_ascii_end();
-        let Some(open) = self.open.pop() else { return Err(XmlError::NotWellFormed("end tag")) };
+        let Some(open) = self.open.pop() else {
+            return Err(XmlError::NotWellFormed("end tag"));
+        };
         if raw != &buf[open.name.clone()] {
             return Err(XmlError::NotWellFormed("end tag does not match"));
         }
@@ -634,7 +705,11 @@ impl Scanner {
             self.in_cdata = true;
             return Ok(true);
         }
-        Err(XmlError::Restricted(if have.starts_with(b"<!-") { "comment" } else { "document type declaration" }))
+        Err(XmlError::Restricted(if have.starts_with(b"<!-") {
+            "comment"
+        } else {
+            "document type declaration"
+        }))
     }
 
     fn cdata(&mut self, buf: &[u8]) -> Result<bool, XmlError> {
@@ -645,7 +720,12 @@ impl Scanner {
             self.in_cdata = false;
             return Ok(true);
         }
-        let keep = rest.iter().rev().take(2).take_while(|b| **b == b']').count();
+        let keep = rest
+            .iter()
+            .rev()
+            .take(2)
+            .take_while(|b| **b == b']')
+            .count();
         self.partial_text(&rest[..rest.len() - keep])?;
         Ok(false)
     }
@@ -702,7 +782,11 @@ impl Scanner {
     pub(crate) fn finish(&mut self, bytes: Bytes) -> Option<Frame> {
         let top = self.top.take()?;
         let payload = self.content_start..self.child_start.max(self.content_start);
-        let payload = if top.empty { bytes.len()..bytes.len() } else { payload };
+        let payload = if top.empty {
+            bytes.len()..bytes.len()
+        } else {
+            payload
+        };
         self.pos = 0;
         self.tag_seen = 0;
         self.scope.truncate(self.base);
@@ -727,7 +811,11 @@ fn attribute(text: &str) -> Result<(&str, String, &str), XmlError> {
     let eq = text.find('=').ok_or(WRONG)?;
     let key = text[..eq].trim_end_matches(space);
     let rest = text[eq + 1..].trim_start_matches(space);
-    let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\'')).ok_or(WRONG)?;
+    let quote = rest
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '"' | '\''))
+        .ok_or(WRONG)?;
     let body = &rest[1..];
     let end = body.find(quote).ok_or(WRONG)?;
     let raw = &body[..end];
@@ -750,7 +838,11 @@ fn attribute_value(raw: &str) -> Result<String, XmlError> {
             out.push(reference(&rest.as_bytes()[1..end])?);
             rest = &rest[end + 1..];
         } else {
-            out.push(if matches!(c, '\t' | '\n' | '\r') { ' ' } else { c });
+            out.push(if matches!(c, '\t' | '\n' | '\r') {
+                ' '
+            } else {
+                c
+            });
             rest = &rest[c.len_utf8()..];
         }
     }
@@ -760,11 +852,17 @@ fn attribute_value(raw: &str) -> Result<String, XmlError> {
 impl Scanner {
     /// A scanner inside a stream of this default namespace.
     pub(crate) fn within(default: &'static str) -> Scanner {
-        Scanner { scope: vec![(String::new(), Cow::Borrowed(default))], base: 1, ..Scanner::default() }
+        Scanner {
+            scope: vec![(String::new(), Cow::Borrowed(default))],
+            base: 1,
+            ..Scanner::default()
+        }
     }
 
     /// The default namespace that the stream's own tag declared.
     pub(crate) fn default_ns(&self) -> String {
-        self.lookup("").map(|(_, n)| n.to_string()).unwrap_or_default()
+        self.lookup("")
+            .map(|(_, n)| n.to_string())
+            .unwrap_or_default()
     }
 }

@@ -1,7 +1,7 @@
 //! Accounts and invites over the store. Passwords are kept only as SCRAM keys (RFC 5802 section 3).
 
-use crate::store::{CommitError, Op, Store, StoreError};
 use crate::server::{now_ms, random_id};
+use crate::store::{CommitError, Op, Store, StoreError};
 use liao_proto::jid::BareJid;
 use liao_proto::sasl::{Credentials, PasswordError};
 use liao_proto::xep::delay::utc_from_ms;
@@ -31,7 +31,9 @@ pub enum AccountError {
         name: String,
     },
     /// Not a name.
-    #[error("{name:?} cannot be a name: letters, digits and . - _ are fine; spaces and \" & ' / : < > @ are not")]
+    #[error(
+        "{name:?} cannot be a name: letters, digits and . - _ are fine; spaces and \" & ' / : < > @ are not"
+    )]
     Name {
         /// Which.
         name: String,
@@ -113,20 +115,34 @@ impl Accounts {
         if let Some(has) = store.get(SERVER, "", "domain").await? {
             let has = String::from_utf8_lossy(&has).into_owned();
             if has != domain {
-                return Err(AccountError::Domain { has, wants: domain.to_owned() });
+                return Err(AccountError::Domain {
+                    has,
+                    wants: domain.to_owned(),
+                });
             }
         }
-        Ok(Accounts { store, domain: domain.to_owned(), order: Arc::default() })
+        Ok(Accounts {
+            store,
+            domain: domain.to_owned(),
+            order: Arc::default(),
+        })
     }
 
     /// The domain of the accounts in a store, if there are any.
     pub async fn domain_of(store: &Store) -> Result<Option<String>, AccountError> {
-        Ok(store.get(SERVER, "", "domain").await?.map(|d| String::from_utf8_lossy(&d).into_owned()))
+        Ok(store
+            .get(SERVER, "", "domain")
+            .await?
+            .map(|d| String::from_utf8_lossy(&d).into_owned()))
     }
 
     fn jid(&self, name: &str) -> Result<BareJid, AccountError> {
-        let wrong = || AccountError::Name { name: name.to_owned() };
-        let name = name.strip_suffix(&format!("@{}", self.domain)).unwrap_or(name);
+        let wrong = || AccountError::Name {
+            name: name.to_owned(),
+        };
+        let name = name
+            .strip_suffix(&format!("@{}", self.domain))
+            .unwrap_or(name);
         if name.is_empty() || name.contains(['@', '/']) {
             return Err(wrong());
         }
@@ -140,7 +156,12 @@ impl Accounts {
 
     fn put(&self, jid: &BareJid, row: &Row) -> Op {
         let value = serde_json::to_vec(row).unwrap_or_default();
-        Op::Put { collection: ACCOUNT, owner: jid.to_string(), key: String::new(), value }
+        Op::Put {
+            collection: ACCOUNT,
+            owner: jid.to_string(),
+            key: String::new(),
+            value,
+        }
     }
 
     /// Whether there is an account of this name.
@@ -150,24 +171,52 @@ impl Accounts {
 
     /// The SCRAM keys of a bare address.
     pub async fn credentials(&self, bare: &BareJid) -> Result<Option<Credentials>, AccountError> {
-        Ok(self.row(bare).await?.and_then(|r| Credentials::from_text(&r.keys)))
+        Ok(self
+            .row(bare)
+            .await?
+            .and_then(|r| Credentials::from_text(&r.keys)))
     }
 
     /// Makes an account.
-    pub async fn create(&self, name: &str, password: &str, admin: bool) -> Result<BareJid, AccountError> {
+    pub async fn create(
+        &self,
+        name: &str,
+        password: &str,
+        admin: bool,
+    ) -> Result<BareJid, AccountError> {
         let _order = self.order.lock().await;
         self.make(name, password, admin, Vec::new()).await
     }
 
-    async fn make(&self, name: &str, password: &str, admin: bool, mut ops: Vec<Op>) -> Result<BareJid, AccountError> {
+    async fn make(
+        &self,
+        name: &str,
+        password: &str,
+        admin: bool,
+        mut ops: Vec<Op>,
+    ) -> Result<BareJid, AccountError> {
         let jid = self.jid(name)?;
         if self.row(&jid).await?.is_some() {
-            return Err(AccountError::Conflict { name: jid.to_string() });
+            return Err(AccountError::Conflict {
+                name: jid.to_string(),
+            });
         }
         let keys = derive(password).await?;
-        ops.push(self.put(&jid, &Row { keys, admin, created_ms: now_ms() }));
+        ops.push(self.put(
+            &jid,
+            &Row {
+                keys,
+                admin,
+                created_ms: now_ms(),
+            },
+        ));
         let domain = self.domain.clone().into_bytes();
-        ops.push(Op::Put { collection: SERVER, owner: String::new(), key: "domain".into(), value: domain });
+        ops.push(Op::Put {
+            collection: SERVER,
+            owner: String::new(),
+            key: "domain".into(),
+            value: domain,
+        });
         self.store.committed(ops).await?;
         Ok(jid)
     }
@@ -177,9 +226,15 @@ impl Accounts {
         let _order = self.order.lock().await;
         let jid = self.jid(name)?;
         if self.row(&jid).await?.is_none() {
-            return Err(AccountError::Unknown { name: name.to_owned() });
+            return Err(AccountError::Unknown {
+                name: name.to_owned(),
+            });
         }
-        self.store.committed(vec![Op::DeleteOwner { owner: jid.to_string() }]).await?;
+        self.store
+            .committed(vec![Op::DeleteOwner {
+                owner: jid.to_string(),
+            }])
+            .await?;
         Ok(jid)
     }
 
@@ -187,9 +242,15 @@ impl Accounts {
     pub async fn set_password(&self, name: &str, password: &str) -> Result<(), AccountError> {
         let _order = self.order.lock().await;
         let jid = self.jid(name)?;
-        let Some(row) = self.row(&jid).await? else { return Err(AccountError::Unknown { name: name.to_owned() }) };
+        let Some(row) = self.row(&jid).await? else {
+            return Err(AccountError::Unknown {
+                name: name.to_owned(),
+            });
+        };
         let keys = derive(password).await?;
-        self.store.committed(vec![self.put(&jid, &Row { keys, ..row })]).await?;
+        self.store
+            .committed(vec![self.put(&jid, &Row { keys, ..row })])
+            .await?;
         Ok(())
     }
 
@@ -198,7 +259,14 @@ impl Accounts {
         let rows = self.store.list(ACCOUNT).await?;
         let info = |(jid, _, value): (String, String, Vec<u8>)| {
             let row: Row = serde_json::from_slice(&value).ok()?;
-            Some((row.created_ms, AccountInfo { jid, admin: row.admin, created: utc_from_ms(row.created_ms) }))
+            Some((
+                row.created_ms,
+                AccountInfo {
+                    jid,
+                    admin: row.admin,
+                    created: utc_from_ms(row.created_ms),
+                },
+            ))
         };
         Ok(rows.into_iter().filter_map(info).map(|(_, i)| i).collect())
     }
@@ -206,7 +274,10 @@ impl Accounts {
     /// The admin who has been here longest.
     pub async fn first_admin(&self) -> Result<Option<BareJid>, AccountError> {
         let all = self.list().await?;
-        let first = all.into_iter().filter(|a| a.admin).min_by(|a, b| a.created.cmp(&b.created));
+        let first = all
+            .into_iter()
+            .filter(|a| a.admin)
+            .min_by(|a, b| a.created.cmp(&b.created));
         Ok(first.and_then(|a| BareJid::new(&a.jid).ok()))
     }
 
@@ -220,14 +291,25 @@ impl Accounts {
         let _order = self.order.lock().await;
         let mut ops = Vec::new();
         for (_, token, value) in self.store.list(INVITE).await? {
-            let good = serde_json::from_slice::<Invite>(&value).is_ok_and(|i| i.expires_ms > now_ms());
+            let good =
+                serde_json::from_slice::<Invite>(&value).is_ok_and(|i| i.expires_ms > now_ms());
             if !good {
                 ops.push(drop_invite(&token));
             }
         }
-        let invite = Invite { token: random_id(), from, admin, expires_ms: now_ms() + ttl.as_millis() as i64 };
+        let invite = Invite {
+            token: random_id(),
+            from,
+            admin,
+            expires_ms: now_ms() + ttl.as_millis() as i64,
+        };
         let value = serde_json::to_vec(&invite).unwrap_or_default();
-        ops.push(Op::Put { collection: INVITE, owner: String::new(), key: invite.token.clone(), value });
+        ops.push(Op::Put {
+            collection: INVITE,
+            owner: String::new(),
+            key: invite.token.clone(),
+            value,
+        });
         self.store.committed(ops).await?;
         Ok(invite)
     }
@@ -256,16 +338,27 @@ impl Accounts {
     }
 
     /// Makes an account by an invite, which is then used up: in one commit, so that it works once.
-    pub async fn redeem(&self, token: &str, name: &str, password: &str) -> Result<(BareJid, Invite), AccountError> {
+    pub async fn redeem(
+        &self,
+        token: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<(BareJid, Invite), AccountError> {
         let _order = self.order.lock().await;
         let invite = self.invite(token).await?.ok_or(AccountError::Invite)?;
-        let jid = self.make(name, password, invite.admin, vec![drop_invite(token)]).await?;
+        let jid = self
+            .make(name, password, invite.admin, vec![drop_invite(token)])
+            .await?;
         Ok((jid, invite))
     }
 }
 
 fn drop_invite(token: &str) -> Op {
-    Op::Delete { collection: INVITE, owner: String::new(), key: token.to_owned() }
+    Op::Delete {
+        collection: INVITE,
+        owner: String::new(),
+        key: token.to_owned(),
+    }
 }
 
 /// Key derivation takes tens of milliseconds: not on the runtime's threads.
@@ -286,8 +379,15 @@ mod tests {
         let store = Store::open(&folder, Sync::Off).unwrap();
         let accounts = Accounts::open(store.clone(), "x.example").await.unwrap();
         let first = accounts.first_run_invite().await.unwrap().unwrap();
-        assert_eq!(accounts.first_run_invite().await.unwrap().unwrap().token, first.token, "the same until used");
-        assert!(matches!(accounts.redeem(&first.token, "a b", "pw").await, Err(AccountError::Name { .. })));
+        assert_eq!(
+            accounts.first_run_invite().await.unwrap().unwrap().token,
+            first.token,
+            "the same until used"
+        );
+        assert!(matches!(
+            accounts.redeem(&first.token, "a b", "pw").await,
+            Err(AccountError::Name { .. })
+        ));
         let (a, b) = tokio::join!(
             accounts.redeem(&first.token, "anna", "pw"),
             accounts.redeem(&first.token, "bob", "pw")
@@ -295,7 +395,10 @@ mod tests {
         assert_eq!(u8::from(a.is_ok()) + u8::from(b.is_ok()), 1);
         assert!(accounts.first_run_invite().await.unwrap().is_none());
         assert!(accounts.list().await.unwrap()[0].admin);
-        assert!(matches!(Accounts::open(store.clone(), "y.example").await, Err(AccountError::Domain { .. })));
+        assert!(matches!(
+            Accounts::open(store.clone(), "y.example").await,
+            Err(AccountError::Domain { .. })
+        ));
         store.close();
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -37,7 +37,11 @@ async fn talk(at: Arc<Reloader>, stream: UnixStream) {
             Ok(request) => running(&at, &request).await,
             Err(error) => refuse(&error.to_string()),
         };
-        if writer.write_all(format!("{answer}\n").as_bytes()).await.is_err() {
+        if writer
+            .write_all(format!("{answer}\n").as_bytes())
+            .await
+            .is_err()
+        {
             return;
         }
     }
@@ -51,7 +55,11 @@ async fn running(at: &Reloader, request: &Value) -> Value {
     let server = &at.server;
     match request["do"].as_str().unwrap_or_default() {
         "sessions" => {
-            let all = server.sessions.lock().map(|s| s.values().cloned().collect::<Vec<_>>()).unwrap_or_default();
+            let all = server
+                .sessions
+                .lock()
+                .map(|s| s.values().cloned().collect::<Vec<_>>())
+                .unwrap_or_default();
             let mut rows: Vec<Value> = all
                 .iter()
                 .map(|s| {
@@ -97,34 +105,50 @@ async fn running(at: &Reloader, request: &Value) -> Value {
     }
 }
 
-async fn on_accounts(accounts: &Accounts, what: &str, request: &Value) -> Result<Value, AccountError> {
+async fn on_accounts(
+    accounts: &Accounts,
+    what: &str,
+    request: &Value,
+) -> Result<Value, AccountError> {
     let text = |key: &str| request[key].as_str().unwrap_or_default();
     let is_admin = request["admin"].as_bool().unwrap_or(false);
     Ok(match what {
-        "user-add" => json!({"ok": true, "jid": accounts.create(text("name"), text("password"), is_admin).await?.as_str()}),
+        "user-add" => {
+            json!({"ok": true, "jid": accounts.create(text("name"), text("password"), is_admin).await?.as_str()})
+        }
         "user-del" => json!({"ok": true, "jid": accounts.delete(text("name")).await?.as_str()}),
         "user-passwd" => {
-            accounts.set_password(text("name"), text("password")).await?;
+            accounts
+                .set_password(text("name"), text("password"))
+                .await?;
             json!({"ok": true})
         }
         "user-list" => json!({"ok": true, "users": accounts.list().await?}),
         "invite" => {
             let from = match text("from") {
                 "" => None,
-                jid => Some(BareJid::new(jid).map_err(|_| AccountError::Unknown { name: jid.to_owned() })?),
+                jid => Some(BareJid::new(jid).map_err(|_| AccountError::Unknown {
+                    name: jid.to_owned(),
+                })?),
             };
             let invite = accounts.create_invite(from, is_admin, INVITE_TTL).await?;
             json!({"ok": true, "expires": invite.expires_text(), "invite": invite})
         }
-        other => refuse(&format!("there is no request {other:?} here; sessions, stats and reload need a running server")),
+        other => refuse(&format!(
+            "there is no request {other:?} here; sessions, stats and reload need a running server"
+        )),
     })
 }
 
 /// Sends a request to the running server of a data folder, or does it on the store if none runs.
 pub async fn request(data: &Path, domain: Option<&str>, request: Value) -> Value {
     match crate::os::connect_local(&data.join("admin.sock")).await {
-        Ok(stream) => ask(stream, &request).await.unwrap_or_else(|e| refuse(&format!("the server did not answer: {e}"))),
-        Err(_) => offline(data, domain, &request).await.unwrap_or_else(|e| refuse(&e.to_string())),
+        Ok(stream) => ask(stream, &request)
+            .await
+            .unwrap_or_else(|e| refuse(&format!("the server did not answer: {e}"))),
+        Err(_) => offline(data, domain, &request)
+            .await
+            .unwrap_or_else(|e| refuse(&e.to_string())),
     }
 }
 
@@ -135,14 +159,29 @@ async fn ask(mut stream: UnixStream, request: &Value) -> std::io::Result<Value> 
     serde_json::from_str(&line).map_err(std::io::Error::other)
 }
 
-async fn offline(data: &Path, domain: Option<&str>, request: &Value) -> Result<Value, AccountError> {
+async fn offline(
+    data: &Path,
+    domain: Option<&str>,
+    request: &Value,
+) -> Result<Value, AccountError> {
     let store = Store::open(data, Sync::Full)?;
     let known = Accounts::domain_of(&store).await?;
-    let domain = domain.map(str::to_owned).or(known).unwrap_or_else(|| "localhost".to_owned());
+    let domain = domain
+        .map(str::to_owned)
+        .or(known)
+        .unwrap_or_else(|| "localhost".to_owned());
     let accounts = Accounts::open(store.clone(), &domain).await?;
-    let mut answer = on_accounts(&accounts, request["do"].as_str().unwrap_or_default(), request).await?;
+    let mut answer = on_accounts(
+        &accounts,
+        request["do"].as_str().unwrap_or_default(),
+        request,
+    )
+    .await?;
     if let Ok(invite) = serde_json::from_value::<crate::accounts::Invite>(answer["invite"].take()) {
-        answer["uris"] = json!([liao_proto::xep::invite::register_uri(&domain, &invite.token)]);
+        answer["uris"] = json!([liao_proto::xep::invite::register_uri(
+            &domain,
+            &invite.token
+        )]);
     }
     let _ = tokio::task::spawn_blocking(move || store.close()).await;
     Ok(answer)

@@ -54,9 +54,23 @@ struct Connection {
 }
 
 /// Serves one connection from its first byte to its last.
-pub async fn serve(server: Arc<Server>, wire: Wire, peer: SocketAddr, secure: bool, tls: Option<Tls>) {
-    let mut connection =
-        Connection { server, wire, tls, peer, secure, user: None, ticket: Ticket::default(), tries: 0 };
+pub async fn serve(
+    server: Arc<Server>,
+    wire: Wire,
+    peer: SocketAddr,
+    secure: bool,
+    tls: Option<Tls>,
+) {
+    let mut connection = Connection {
+        server,
+        wire,
+        tls,
+        peer,
+        secure,
+        user: None,
+        ticket: Ticket::default(),
+        tries: 0,
+    };
     let limit = Duration::from_secs(limits::UNAUTHENTICATED_S);
     let bound = match timeout(limit, connection.negotiate()).await {
         Ok(bound) => bound,
@@ -75,7 +89,11 @@ pub async fn farewell(mut wire: Wire, condition: &str, text: &str) {
     tracing::debug!(condition, text, "stream error");
     if !wire.is_open() {
         // Section 4.9.1.2: an error before the header still needs one around it.
-        wire.queue_open(&Header { id: Some(random_id()), version: Some("1.0".into()), ..Header::default() });
+        wire.queue_open(&Header {
+            id: Some(random_id()),
+            version: Some("1.0".into()),
+            ..Header::default()
+        });
     }
     wire.queue(error_element(condition, text).as_bytes());
     wire.queue_close();
@@ -122,15 +140,25 @@ impl Connection {
         };
         self.wire.queue_open(&answer);
         if !self.wire.is_websocket() && header.content_ns != ns::CLIENT {
-            return Err(Stop::Error("invalid-namespace", "the content namespace must be jabber:client"));
+            return Err(Stop::Error(
+                "invalid-namespace",
+                "the content namespace must be jabber:client",
+            ));
         }
         match header.to.as_deref().map(BareJid::new) {
             None => {}
             Some(Ok(to)) if to == self.server.domain => {}
             Some(_) => return Err(Stop::Error("host-unknown", "no such domain is served here")),
         }
-        if !header.version.as_deref().is_some_and(|v| v.split('.').next() == Some("1")) {
-            return Err(Stop::Error("unsupported-version", "XMPP 1.0 is spoken here"));
+        if !header
+            .version
+            .as_deref()
+            .is_some_and(|v| v.split('.').next() == Some("1"))
+        {
+            return Err(Stop::Error(
+                "unsupported-version",
+                "XMPP 1.0 is spoken here",
+            ));
         }
         let features = self.features();
         self.wire.queue(features.as_bytes());
@@ -139,7 +167,11 @@ impl Connection {
 
     fn mechanisms(&self) -> &'static [Mechanism] {
         if self.secure {
-            &[Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain]
+            &[
+                Mechanism::ScramSha256,
+                Mechanism::ScramSha1,
+                Mechanism::Plain,
+            ]
         } else if self.peer.ip().is_loopback() {
             // DESIGN section 3, Defaults: without TLS only SCRAM, only for loopback peers.
             &[Mechanism::ScramSha256, Mechanism::ScramSha1]
@@ -159,7 +191,11 @@ impl Connection {
         } else {
             let mechanisms = self.mechanisms();
             if !self.secure && self.tls.is_some() && !self.wire.is_websocket() {
-                let must = if mechanisms.is_empty() { "<required/>" } else { "" };
+                let must = if mechanisms.is_empty() {
+                    "<required/>"
+                } else {
+                    ""
+                };
                 out.push_str(&format!("<starttls xmlns='{}'>{must}</starttls>", ns::TLS));
             }
             if !mechanisms.is_empty() {
@@ -188,7 +224,8 @@ impl Connection {
             ("iq", ns::CLIENT) if self.user.is_some() => return self.bind(frame).await,
             ("iq", ns::CLIENT) if !self.mechanisms().is_empty() => {
                 let iq = Stanza::from_frame(frame).map_err(|_| Stop::Error("bad-format", ""))?;
-                let answer = registration::before_login(&self.server, &mut self.ticket, self.peer, iq).await;
+                let answer =
+                    registration::before_login(&self.server, &mut self.ticket, self.peer, iq).await;
                 self.wire.queue(&answer.to_bytes());
             }
             ("message" | "presence" | "iq", ns::CLIENT) => {
@@ -201,13 +238,19 @@ impl Connection {
 
     /// RFC 6120 section 5.4.
     async fn starttls(&mut self) -> Result<(), Stop> {
-        let Some(tls) = self.tls.clone().filter(|_| !self.secure && !self.wire.is_websocket()) else {
-            self.wire.queue(format!("<failure xmlns='{}'/>", ns::TLS).as_bytes());
+        let Some(tls) = self
+            .tls
+            .clone()
+            .filter(|_| !self.secure && !self.wire.is_websocket())
+        else {
+            self.wire
+                .queue(format!("<failure xmlns='{}'/>", ns::TLS).as_bytes());
             self.wire.queue_close();
             let _ = self.wire.flush().await;
             return Err(Stop::Gone);
         };
-        self.wire.queue(format!("<proceed xmlns='{}'/>", ns::TLS).as_bytes());
+        self.wire
+            .queue(format!("<proceed xmlns='{}'/>", ns::TLS).as_bytes());
         self.wire.flush().await?;
         let config = tls.borrow().clone();
         self.wire.starttls_accept_in_place(config).await?;
@@ -223,7 +266,11 @@ impl Connection {
         let wanted = frame.attr("mechanism").unwrap_or_default();
         let known = Mechanism::parse(wanted).filter(|m| self.mechanisms().contains(m));
         let Some(mechanism) = known else {
-            let condition = if self.mechanisms().is_empty() { "encryption-required" } else { "invalid-mechanism" };
+            let condition = if self.mechanisms().is_empty() {
+                "encryption-required"
+            } else {
+                "invalid-mechanism"
+            };
             return self.refuse(condition);
         };
         let mut server = sasl::Server::new(mechanism, self.server.store.secret());
@@ -241,9 +288,15 @@ impl Connection {
             match step {
                 Step::Challenge(data) => {
                     let text = sasl::encode(&data);
-                    self.wire.queue(format!("<challenge xmlns='{}'>{text}</challenge>", ns::SASL).as_bytes());
+                    self.wire.queue(
+                        format!("<challenge xmlns='{}'>{text}</challenge>", ns::SASL).as_bytes(),
+                    );
                 }
-                Step::Success { username, authzid, data } => return self.success(&username, authzid, &data),
+                Step::Success {
+                    username,
+                    authzid,
+                    data,
+                } => return self.success(&username, authzid, &data),
                 Step::Failure(condition) => return self.refuse(condition.name()),
                 Step::NeedKeys { .. } => return self.refuse("temporary-auth-failure"),
             }
@@ -256,8 +309,14 @@ impl Connection {
         }
     }
 
-    async fn keys(&mut self, username: &str, mechanism: Mechanism) -> Result<Option<sasl::ScramKeys>, Stop> {
-        let Ok(bare) = self.address_of(username) else { return Ok(None) };
+    async fn keys(
+        &mut self,
+        username: &str,
+        mechanism: Mechanism,
+    ) -> Result<Option<sasl::ScramKeys>, Stop> {
+        let Ok(bare) = self.address_of(username) else {
+            return Ok(None);
+        };
         match self.server.accounts.credentials(&bare).await {
             Ok(credentials) => Ok(credentials.map(|c| c.keys_for(mechanism).clone())),
             Err(error) => {
@@ -274,16 +333,31 @@ impl Connection {
         BareJid::new(&format!("{username}@{}", self.server.domain)).map_err(|_| ())
     }
 
-    fn success(&mut self, username: &str, authzid: Option<String>, data: &[u8]) -> Result<(), Stop> {
-        let Ok(bare) = self.address_of(username) else { return self.refuse("not-authorized") };
+    fn success(
+        &mut self,
+        username: &str,
+        authzid: Option<String>,
+        data: &[u8],
+    ) -> Result<(), Stop> {
+        let Ok(bare) = self.address_of(username) else {
+            return self.refuse("not-authorized");
+        };
         // Section 6.3.8: only as oneself.
         if authzid.is_some_and(|a| !a.is_empty() && BareJid::new(&a).ok().as_ref() != Some(&bare)) {
             return self.refuse("invalid-authzid");
         }
-        let text = if data.is_empty() { String::new() } else { sasl::encode(data) };
-        self.wire.queue(format!("<success xmlns='{}'>{text}</success>", ns::SASL).as_bytes());
+        let text = if data.is_empty() {
+            String::new()
+        } else {
+            sasl::encode(data)
+        };
+        self.wire
+            .queue(format!("<success xmlns='{}'>{text}</success>", ns::SASL).as_bytes());
         self.wire.restart();
-        self.wire.set_limits(Limits { element_bytes: limits::STANZA_BYTES, depth: limits::STANZA_DEPTH });
+        self.wire.set_limits(Limits {
+            element_bytes: limits::STANZA_BYTES,
+            depth: limits::STANZA_DEPTH,
+        });
         self.user = Some(bare);
         Ok(())
     }
@@ -292,7 +366,8 @@ impl Connection {
     fn refuse(&mut self, condition: &str) -> Result<(), Stop> {
         self.tries += 1;
         tracing::info!(peer = %self.peer.ip(), condition, "a login was refused");
-        self.wire.queue(format!("<failure xmlns='{}'><{condition}/></failure>", ns::SASL).as_bytes());
+        self.wire
+            .queue(format!("<failure xmlns='{}'><{condition}/></failure>", ns::SASL).as_bytes());
         if self.tries >= limits::AUTH_TRIES {
             return Err(Stop::Error("policy-violation", "too many wrong tries"));
         }
@@ -302,21 +377,42 @@ impl Connection {
     /// RFC 6120 section 7.
     async fn bind(&mut self, frame: Frame) -> Result<Option<Bound>, Stop> {
         let iq = Stanza::from_frame(frame).map_err(|_| Stop::Error("bad-format", ""))?;
-        let Some(user) = self.user.clone() else { return Err(Stop::Error("not-authorized", "")) };
-        let request = iq.get("bind", ns::BIND).filter(|_| iq.type_.as_deref() == Some("set") && iq.kind == Kind::Iq);
-        let Some(request) = request else { return Err(Stop::Error("not-authorized", "bind a resource first")) };
+        let Some(user) = self.user.clone() else {
+            return Err(Stop::Error("not-authorized", ""));
+        };
+        let request = iq
+            .get("bind", ns::BIND)
+            .filter(|_| iq.type_.as_deref() == Some("set") && iq.kind == Kind::Iq);
+        let Some(request) = request else {
+            return Err(Stop::Error("not-authorized", "bind a resource first"));
+        };
         let wanted = request.get_child("resource", ns::BIND).map(Element::text);
         let (reply, answer) = tokio::sync::oneshot::channel();
         let mailbox = Arc::new(Mailbox::default());
         let id = self.server.session_id();
-        self.server.post(user, Item::Bind { id, wanted, mailbox: mailbox.clone(), reply });
-        match answer.await.unwrap_or(Err(ErrorKind::INTERNAL_SERVER_ERROR)) {
+        self.server.post(
+            user,
+            Item::Bind {
+                id,
+                wanted,
+                mailbox: mailbox.clone(),
+                reply,
+            },
+        );
+        match answer
+            .await
+            .unwrap_or(Err(ErrorKind::INTERNAL_SERVER_ERROR))
+        {
             Ok(full) => {
                 let mut jid = Element::bare("jid", ns::BIND);
                 jid.append_text(full.as_str());
                 let mut bind = Element::bare("bind", ns::BIND);
                 bind.append_child(jid);
-                self.wire.queue(&Stanza::iq("result", iq.id.as_deref().unwrap_or_default()).child(&bind).to_bytes());
+                self.wire.queue(
+                    &Stanza::iq("result", iq.id.as_deref().unwrap_or_default())
+                        .child(&bind)
+                        .to_bytes(),
+                );
                 Ok(Some((id, full, mailbox)))
             }
             Err(error) => {

@@ -61,7 +61,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        Config { values: OPTIONS.iter().map(|o| (o.default.to_owned(), false)).collect(), file: None }
+        Config {
+            values: OPTIONS
+                .iter()
+                .map(|o| (o.default.to_owned(), false))
+                .collect(),
+            file: None,
+        }
     }
 }
 
@@ -76,19 +82,29 @@ impl Config {
         let here = Path::new("liao.toml");
         let file = file.or_else(|| here.exists().then_some(here));
         if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| ConfigError(format!("{}: {e}; give another file with --config", path.display())))?;
-            config.merge(&text).map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                ConfigError(format!(
+                    "{}: {e}; give another file with --config",
+                    path.display()
+                ))
+            })?;
+            config
+                .merge(&text)
+                .map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
             config.file = Some(path.to_owned());
         }
         for option in OPTIONS {
             let name = format!("LIAO_{}", option.key.replace('.', "_").to_uppercase());
             if let Ok(value) = std::env::var(&name) {
-                config.set(option.key, value).map_err(|e| ConfigError(format!("{name}: {e}")))?;
+                config
+                    .set(option.key, value)
+                    .map_err(|e| ConfigError(format!("{name}: {e}")))?;
             }
         }
         for (key, value) in flags {
-            config.set(key, value.clone()).map_err(|e| ConfigError(format!("--{key}: {e}")))?;
+            config
+                .set(key, value.clone())
+                .map_err(|e| ConfigError(format!("--{key}: {e}")))?;
         }
         Ok(config)
     }
@@ -105,24 +121,34 @@ impl Config {
         let line_of = |key: &str| {
             let last = key.rsplit('.').next().unwrap_or(key);
             let found = text.lines().position(|l| {
-                l.trim_start().trim_start_matches('[').strip_prefix(last).is_some_and(|r| r.trim_start().starts_with(['=', ']', '.']))
+                l.trim_start()
+                    .trim_start_matches('[')
+                    .strip_prefix(last)
+                    .is_some_and(|r| r.trim_start().starts_with(['=', ']', '.']))
             });
             found.map_or(String::new(), |n| format!("line {}: ", n + 1))
         };
         for (key, value) in table {
             let pairs: Vec<(String, toml::Value)> = match value {
-                toml::Value::Table(inner) => inner.into_iter().map(|(k, v)| (format!("{key}.{k}"), v)).collect(),
+                toml::Value::Table(inner) => inner
+                    .into_iter()
+                    .map(|(k, v)| (format!("{key}.{k}"), v))
+                    .collect(),
                 other => vec![(key, other)],
             };
             for (key, value) in pairs {
                 let text = match value {
                     toml::Value::String(s) => s,
                     other if index(&key).is_some() => {
-                        return Err(format!("{}{key} must be text in quotes, not {other}", line_of(&key)));
+                        return Err(format!(
+                            "{}{key} must be text in quotes, not {other}",
+                            line_of(&key)
+                        ));
                     }
                     other => other.to_string(),
                 };
-                self.set(&key, text).map_err(|e| format!("{}{e}", line_of(&key)))?;
+                self.set(&key, text)
+                    .map_err(|e| format!("{}{e}", line_of(&key)))?;
             }
         }
         Ok(())
@@ -151,15 +177,24 @@ impl Config {
     /// One of the listeners: `c2s`, `c2s_tls`, `http`, `https`, `sockets`.
     pub fn listen(&self, name: &str) -> Listen {
         let at = index(&format!("listen.{name}"));
-        let (text, asked) = at.map_or(("off", false), |at| (self.values[at].0.as_str(), self.values[at].1));
-        Listen { address: text.parse().ok(), asked }
+        let (text, asked) = at.map_or(("off", false), |at| {
+            (self.values[at].0.as_str(), self.values[at].1)
+        });
+        Listen {
+            address: text.parse().ok(),
+            asked,
+        }
     }
 
     /// The gateway's default port was half taken: both its sockets try the next one.
     pub(crate) fn move_sockets(&mut self, taken: SocketAddr) {
         if let Some(at) = index("listen.sockets") {
             let asked = self.values[at].1;
-            let port = if asked { 0 } else { taken.port().saturating_add(1) };
+            let port = if asked {
+                0
+            } else {
+                taken.port().saturating_add(1)
+            };
             self.values[at] = (SocketAddr::new(taken.ip(), port).to_string(), asked);
         }
     }
@@ -172,7 +207,10 @@ impl Config {
 }
 
 fn unknown(key: &str) -> String {
-    let nearest = OPTIONS.iter().min_by_key(|o| distance(o.key, key)).map_or("", |o| o.key);
+    let nearest = OPTIONS
+        .iter()
+        .min_by_key(|o| distance(o.key, key))
+        .map_or("", |o| o.key);
     format!("there is no option {key:?}; did you mean {nearest:?}?")
 }
 
@@ -184,7 +222,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut corner = i;
         row[0] = i + 1;
         for (j, y) in b.iter().enumerate() {
-            let next = (corner + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            let next = (corner + usize::from(x != *y))
+                .min(row[j] + 1)
+                .min(row[j + 1] + 1);
             corner = row[j + 1];
             row[j + 1] = next;
         }
@@ -194,7 +234,11 @@ fn distance(a: &str, b: &str) -> usize {
 
 fn check(key: &str, value: &str) -> Result<(), String> {
     let one_of = |all: &[&str]| {
-        if all.contains(&value) { Ok(()) } else { Err(format!("{key} is {value:?}; it can be {}", all.join(", "))) }
+        if all.contains(&value) {
+            Ok(())
+        } else {
+            Err(format!("{key} is {value:?}; it can be {}", all.join(", ")))
+        }
     };
     match key {
         "registration.mode" => one_of(&["invite", "open", "closed"]),
@@ -220,17 +264,36 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_with_the_nearest_name_and_the_line() {
-        let error = Config::default().merge("# a\n\n[listen]\nc2z = \"off\"\n").unwrap_err();
-        assert!(error.contains("line 4") && error.contains("\"listen.c2s\""), "{error}");
-        assert!(Config::default().merge("domain = 5").unwrap_err().contains("line 1"));
-        assert!(Config::default().merge("[listen]\nhttp = \"5280\"").unwrap_err().contains("127.0.0.1:5222"));
+        let error = Config::default()
+            .merge("# a\n\n[listen]\nc2z = \"off\"\n")
+            .unwrap_err();
+        assert!(
+            error.contains("line 4") && error.contains("\"listen.c2s\""),
+            "{error}"
+        );
+        assert!(
+            Config::default()
+                .merge("domain = 5")
+                .unwrap_err()
+                .contains("line 1")
+        );
+        assert!(
+            Config::default()
+                .merge("[listen]\nhttp = \"5280\"")
+                .unwrap_err()
+                .contains("127.0.0.1:5222")
+        );
     }
 
     #[test]
     fn the_example_names_every_option_with_its_default() {
         let plain: String = EXAMPLE
             .lines()
-            .map(|l| l.strip_prefix('#').filter(|r| !r.starts_with([' ', '#']) && r.contains(" = ")).unwrap_or(l))
+            .map(|l| {
+                l.strip_prefix('#')
+                    .filter(|r| !r.starts_with([' ', '#']) && r.contains(" = "))
+                    .unwrap_or(l)
+            })
             .filter(|l| !l.starts_with('#'))
             .map(|l| format!("{l}\n"))
             .collect();

@@ -71,7 +71,9 @@ impl State {
 
     /// The session of this resource.
     pub fn by_resource(&self, full: &Jid) -> Option<&Session> {
-        self.sessions.iter().find(|s| s.full.as_str() == full.as_str())
+        self.sessions
+            .iter()
+            .find(|s| s.full.as_str() == full.as_str())
     }
 }
 
@@ -130,9 +132,18 @@ pub struct Entity {
 
 /// Runs one item against a state.
 pub fn run(server: &Server, state: &mut State, item: Item) -> Effects {
-    let mut cx = Cx { server, entity: state, out: Effects::default() };
+    let mut cx = Cx {
+        server,
+        entity: state,
+        out: Effects::default(),
+    };
     match item {
-        Item::Bind { id, wanted, mailbox, reply } => bind(&mut cx, id, wanted, mailbox, reply),
+        Item::Bind {
+            id,
+            wanted,
+            mailbox,
+            reply,
+        } => bind(&mut cx, id, wanted, mailbox, reply),
         Item::Unbind(id) => {
             for module in modules::ALL {
                 module.on_session(&mut cx, SessionChange::Ending(id));
@@ -170,14 +181,19 @@ fn bind(
         let _ = reply.send(Err(ErrorKind::NOT_ALLOWED));
         return;
     }
-    let resource = wanted.filter(|r| !r.is_empty()).unwrap_or_else(crate::server::random_id);
+    let resource = wanted
+        .filter(|r| !r.is_empty())
+        .unwrap_or_else(crate::server::random_id);
     let Ok(full) = cx.entity.bare.with_resource_str(&resource) else {
         let _ = reply.send(Err(ErrorKind::BAD_REQUEST));
         return;
     };
     if let Some(old) = cx.entity.sessions.iter().find(|s| s.full == full) {
         let old_id = old.id;
-        old.mailbox.end(crate::mailbox::End { condition: "conflict", text: "the same resource was bound elsewhere" });
+        old.mailbox.end(crate::mailbox::End {
+            condition: "conflict",
+            text: "the same resource was bound elsewhere",
+        });
         for module in modules::ALL {
             module.on_session(cx, SessionChange::Ending(old_id));
         }
@@ -204,7 +220,9 @@ fn bind(
 
 /// A stanza from one of the entity's own sessions (RFC 6120 section 8.1.2.1, RFC 6121 section 8.2 and 8.3).
 fn send(cx: &mut Cx<'_>, session: u64, mut stanza: Stanza) {
-    let Some(full) = cx.entity.session(session).map(|s| s.full.clone()) else { return };
+    let Some(full) = cx.entity.session(session).map(|s| s.full.clone()) else {
+        return;
+    };
     stanza.from = Some(full.into());
     if let Err(error) = check_iq(&stanza) {
         let answer = stanza.error(&error);
@@ -258,7 +276,11 @@ fn receive(cx: &mut Cx<'_>, mut stanza: Stanza) {
 fn receive_iq(cx: &mut Cx<'_>, iq: Stanza) {
     let to_full = iq.to.as_ref().is_some_and(Jid::is_full);
     if to_full && cx.entity.behind == Behind::Account {
-        let found = iq.to.as_ref().and_then(|to| cx.entity.by_resource(to)).map(|s| s.id);
+        let found = iq
+            .to
+            .as_ref()
+            .and_then(|to| cx.entity.by_resource(to))
+            .map(|s| s.id);
         match found {
             Some(session) => cx.deliver(session, iq.to_bytes()),
             None if !iq.is_answer() => cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE)),
@@ -274,11 +296,15 @@ fn receive_iq(cx: &mut Cx<'_>, iq: Stanza) {
         Behind::Account => At::Account,
         Behind::Nobody => return cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE)),
     };
-    let Some(child) = iq.children().first() else { return cx.route(iq.error(&ErrorKind::BAD_REQUEST)) };
+    let Some(child) = iq.children().first() else {
+        return cx.route(iq.error(&ErrorKind::BAD_REQUEST));
+    };
     let Some(module) = modules::for_iq(&child.name, &child.ns, at) else {
         return cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE));
     };
-    let Some(payload) = iq.parse(child) else { return cx.route(iq.error(&ErrorKind::BAD_REQUEST)) };
+    let Some(payload) = iq.parse(child) else {
+        return cx.route(iq.error(&ErrorKind::BAD_REQUEST));
+    };
     match module.on_iq(cx, &iq, &payload, at) {
         crate::hooks::Answer::Result(None) => cx.route(iq.result()),
         crate::hooks::Answer::Result(Some(element)) => cx.route(iq.result().child(&element)),

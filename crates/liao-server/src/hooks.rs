@@ -41,8 +41,15 @@ pub struct Spec {
 
 impl Spec {
     /// A spec with nothing declared.
-    pub const EMPTY: Spec =
-        Spec { name: "", xeps: &[], features: &[], account_features: &[], iqs: &[], needs: &[], doc: "" };
+    pub const EMPTY: Spec = Spec {
+        name: "",
+        xeps: &[],
+        features: &[],
+        account_features: &[],
+        iqs: &[],
+        needs: &[],
+        doc: "",
+    };
 }
 
 /// The answer to an IQ of type get or set.
@@ -148,13 +155,22 @@ impl Cx<'_> {
     /// Writes a value of the entity in the store.
     pub fn put(&mut self, collection: &'static str, key: &str, value: Vec<u8>) {
         let owner = self.entity.bare.to_string();
-        self.out.ops.push(Op::Put { collection, owner, key: key.to_owned(), value });
+        self.out.ops.push(Op::Put {
+            collection,
+            owner,
+            key: key.to_owned(),
+            value,
+        });
     }
 
     /// Deletes a value of the entity in the store.
     pub fn delete(&mut self, collection: &'static str, key: &str) {
         let owner = self.entity.bare.to_string();
-        self.out.ops.push(Op::Delete { collection, owner, key: key.to_owned() });
+        self.out.ops.push(Op::Delete {
+            collection,
+            owner,
+            key: key.to_owned(),
+        });
     }
 
     /// Runs `work` outside of the entity; the stanza that it gives is routed.

@@ -47,10 +47,15 @@ fn routes(page: Page) -> Router {
 pub async fn plain(server: Arc<Server>, listener: TcpListener) {
     let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
     let app = if local {
-        routes(Page { server, secure: false })
+        routes(Page {
+            server,
+            secure: false,
+        })
     } else {
         Router::new().fallback(async move |uri: axum::http::Uri| match server.link.get() {
-            Some(host) => Redirect::permanent(&format!("https://{host}{}", uri.path())).into_response(),
+            Some(host) => {
+                Redirect::permanent(&format!("https://{host}{}", uri.path())).into_response()
+            }
             None => StatusCode::NOT_FOUND.into_response(),
         })
     };
@@ -62,7 +67,10 @@ pub async fn plain(server: Arc<Server>, listener: TcpListener) {
 
 /// HTTPS.
 pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
-    let app = routes(Page { server, secure: true });
+    let app = routes(Page {
+        server,
+        secure: true,
+    });
     let (sender, receiver) = tokio::sync::mpsc::channel(64);
     tokio::spawn(async move {
         loop {
@@ -134,7 +142,9 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
     }
     response
 }
@@ -150,14 +160,24 @@ async fn front(State(at): State<Page>) -> Response {
 }
 
 fn is_chinese(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).is_some_and(|l| l.trim_start().starts_with("zh"))
+    headers
+        .get(header::ACCEPT_LANGUAGE)
+        .and_then(|v| v.to_str().ok())
+        .is_some_and(|l| l.trim_start().starts_with("zh"))
 }
 
 async fn invite(State(at): State<Page>, Path(token): Path<String>, headers: HeaderMap) -> Response {
     form(&at, &token, is_chinese(&headers), "", "", StatusCode::OK).await
 }
 
-async fn form(at: &Page, token: &str, zh: bool, name: &str, error: &str, status: StatusCode) -> Response {
+async fn form(
+    at: &Page,
+    token: &str,
+    zh: bool,
+    name: &str,
+    error: &str,
+    status: StatusCode,
+) -> Response {
     let domain = escape(at.server.domain.as_str());
     let invite = at.server.accounts.invite(token).await.ok().flatten();
     let Some(invite) = invite.filter(|_| registration::is_offered(&at.server)) else {
@@ -169,13 +189,37 @@ async fn form(at: &Page, token: &str, zh: bool, name: &str, error: &str, status:
         return page(StatusCode::NOT_FOUND, "liao", words);
     };
     let (title, who, labels) = if zh {
-        ("你被邀请了", "邀请人", ["用户名", "密码", "创建账号", "也可以用应用打开"])
+        (
+            "你被邀请了",
+            "邀请人",
+            ["用户名", "密码", "创建账号", "也可以用应用打开"],
+        )
     } else {
-        ("You are invited", "Invited by", ["Name", "Password", "Create the account", "Or open it in an app"])
+        (
+            "You are invited",
+            "Invited by",
+            [
+                "Name",
+                "Password",
+                "Create the account",
+                "Or open it in an app",
+            ],
+        )
     };
-    let from = invite.from.as_ref().map(|f| format!("<p>{who}: {}</p>", escape(f.as_str()))).unwrap_or_default();
-    let error = if error.is_empty() { String::new() } else { format!("<p class=error role=alert>{}</p>", escape(error)) };
-    let uri = escape(&liao_proto::xep::invite::register_uri(at.server.domain.as_str(), token));
+    let from = invite
+        .from
+        .as_ref()
+        .map(|f| format!("<p>{who}: {}</p>", escape(f.as_str())))
+        .unwrap_or_default();
+    let error = if error.is_empty() {
+        String::new()
+    } else {
+        format!("<p class=error role=alert>{}</p>", escape(error))
+    };
+    let uri = escape(&liao_proto::xep::invite::register_uri(
+        at.server.domain.as_str(),
+        token,
+    ));
     let body = format!(
         "<h1>{title}: {domain}</h1>{from}{error}<form method=post><label>{}<input name=name required autofocus \
          autocomplete=username value='{}'></label><label>{}<input name=password type=password required \
@@ -209,34 +253,68 @@ async fn redeem(
     }
     if address(&peer, &local).is_none_or(|a| !at.server.registrations.admit(a.ip())) {
         let error = "too many new accounts from your address; try again in ten minutes";
-        return form(&at, &token, zh, &answers.name, error, StatusCode::TOO_MANY_REQUESTS).await;
+        return form(
+            &at,
+            &token,
+            zh,
+            &answers.name,
+            error,
+            StatusCode::TOO_MANY_REQUESTS,
+        )
+        .await;
     }
     if !registration::is_offered(&at.server) {
         return form(&at, &token, zh, "", "", StatusCode::NOT_FOUND).await;
     }
-    match registration::create(&at.server, Some(&token), answers.name.trim(), &answers.password).await {
+    match registration::create(
+        &at.server,
+        Some(&token),
+        answers.name.trim(),
+        &answers.password,
+    )
+    .await
+    {
         Ok(jid) => {
             let jid = escape(jid.as_str());
             let words = if zh {
-                format!("<h1>欢迎</h1><p>你的地址是 <code>{jid}</code>。现在运行 <code>liao chat</code>，或在任何 XMPP 应用中登录。</p>")
+                format!(
+                    "<h1>欢迎</h1><p>你的地址是 <code>{jid}</code>。现在运行 <code>liao chat</code>，或在任何 XMPP 应用中登录。</p>"
+                )
             } else {
-                format!("<h1>Welcome</h1><p>Your address is <code>{jid}</code>. Now run <code>liao chat</code>, or log in with any XMPP app.</p>")
+                format!(
+                    "<h1>Welcome</h1><p>Your address is <code>{jid}</code>. Now run <code>liao chat</code>, or log in with any XMPP app.</p>"
+                )
             };
             page(StatusCode::OK, "liao", &words)
         }
-        Err(error) => form(&at, &token, zh, &answers.name, &error.to_string(), StatusCode::BAD_REQUEST).await,
+        Err(error) => {
+            form(
+                &at,
+                &token,
+                zh,
+                &answers.name,
+                &error.to_string(),
+                StatusCode::BAD_REQUEST,
+            )
+            .await
+        }
     }
 }
 
 type Info<T> = Option<axum::Extension<ConnectInfo<T>>>;
 
 fn address(peer: &Info<Peer>, local: &Info<SocketAddr>) -> Option<SocketAddr> {
-    peer.as_ref().map(|p| p.0.0.0).or(local.as_ref().map(|l| l.0.0))
+    peer.as_ref()
+        .map(|p| p.0.0.0)
+        .or(local.as_ref().map(|l| l.0.0))
 }
 
 fn websocket_url(at: &Page, headers: &HeaderMap) -> String {
     let scheme = if at.secure { "wss" } else { "ws" };
-    let asked = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let asked = headers
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok())
+        .unwrap_or_default();
     format!("{scheme}://{asked}/xmpp-websocket")
 }
 
@@ -256,7 +334,11 @@ async fn host_meta(State(at): State<Page>, headers: HeaderMap) -> Response {
 async fn host_meta_json(State(at): State<Page>, headers: HeaderMap) -> Response {
     let links = serde_json::json!({"links": [{"rel": ns::ALT_WEBSOCKET, "href": websocket_url(&at, &headers)}]});
     let kind = (header::CONTENT_TYPE, "application/json");
-    ([kind, (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], links.to_string()).into_response()
+    (
+        [kind, (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")],
+        links.to_string(),
+    )
+        .into_response()
 }
 
 async fn websocket(
@@ -265,12 +347,20 @@ async fn websocket(
     local: Info<SocketAddr>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let Some(peer) = address(&peer, &local) else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    upgrade.max_message_size(limits::STANZA_BYTES).protocols(["xmpp"]).on_upgrade(move |socket| async move {
-        let limits = Limits { element_bytes: limits::STANZA_BYTES_UNAUTHENTICATED, depth: limits::STANZA_DEPTH };
-        let wire = Wire::websocket(Socket(socket), limits);
-        c2s::serve(at.server, wire, peer, at.secure, None).await;
-    })
+    let Some(peer) = address(&peer, &local) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    upgrade
+        .max_message_size(limits::STANZA_BYTES)
+        .protocols(["xmpp"])
+        .on_upgrade(move |socket| async move {
+            let limits = Limits {
+                element_bytes: limits::STANZA_BYTES_UNAUTHENTICATED,
+                depth: limits::STANZA_DEPTH,
+            };
+            let wire = Wire::websocket(Socket(socket), limits);
+            c2s::serve(at.server, wire, peer, at.secure, None).await;
+        })
 }
 
 /// axum's WebSocket as the wire's frames.
@@ -301,7 +391,9 @@ impl Sink<String> for Socket {
         Pin::new(&mut self.0).poll_ready(cx).map_err(wrong)
     }
     fn start_send(mut self: Pin<&mut Self>, text: String) -> Result<(), WireError> {
-        Pin::new(&mut self.0).start_send(Message::Text(text.into())).map_err(wrong)
+        Pin::new(&mut self.0)
+            .start_send(Message::Text(text.into()))
+            .map_err(wrong)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         Pin::new(&mut self.0).poll_flush(cx).map_err(wrong)

@@ -38,7 +38,9 @@ pub enum ServeError {
     #[error("{0:?} is no domain")]
     Domain(String),
     /// A port.
-    #[error("{what} cannot listen on {address}: {error}; stop what holds it, or set listen.{what} to another address")]
+    #[error(
+        "{what} cannot listen on {address}: {error}; stop what holds it, or set listen.{what} to another address"
+    )]
     Port {
         /// The listener's name.
         what: &'static str,
@@ -57,7 +59,9 @@ impl ServeError {
     pub fn exit_code(&self) -> u8 {
         match self {
             ServeError::Port { .. } => 3,
-            ServeError::Cert(_) | ServeError::Domain(_) | ServeError::Account(AccountError::Domain { .. }) => 2,
+            ServeError::Cert(_)
+            | ServeError::Domain(_)
+            | ServeError::Account(AccountError::Domain { .. }) => 2,
             _ => 1,
         }
     }
@@ -70,9 +74,14 @@ pub type Load = Box<dyn Fn() -> Result<Config, ConfigError> + Send + std::marker
 const OURS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
 
 /// Binds a listener; a default port that is taken moves to the next free one.
-async fn bind(config: &Config, what: &'static str) -> Result<Option<(TcpListener, SocketAddr)>, ServeError> {
+async fn bind(
+    config: &Config,
+    what: &'static str,
+) -> Result<Option<(TcpListener, SocketAddr)>, ServeError> {
     let listen = config.listen(what);
-    let Some(first) = listen.address else { return Ok(None) };
+    let Some(first) = listen.address else {
+        return Ok(None);
+    };
     let mut address = first;
     loop {
         let error = match TcpListener::bind(address).await {
@@ -82,23 +91,46 @@ async fn bind(config: &Config, what: &'static str) -> Result<Option<(TcpListener
             }
             Err(error) => error,
         };
-        let next = (address.port() + 1..first.port().saturating_add(200)).find(|p| !OURS.contains(p));
+        let next =
+            (address.port() + 1..first.port().saturating_add(200)).find(|p| !OURS.contains(p));
         match next {
-            Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => address.set_port(port),
-            _ => return Err(ServeError::Port { what, address, error }),
+            Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => {
+                address.set_port(port)
+            }
+            _ => {
+                return Err(ServeError::Port {
+                    what,
+                    address,
+                    error,
+                });
+            }
         }
     }
 }
 
 /// The gateway's two sockets share one port and move together.
-async fn bind_sockets(config: &Config) -> Result<Option<(TcpListener, UdpSocket, SocketAddr)>, ServeError> {
+async fn bind_sockets(
+    config: &Config,
+) -> Result<Option<(TcpListener, UdpSocket, SocketAddr)>, ServeError> {
     let mut config = config.clone();
     loop {
-        let Some((tcp, address)) = bind(&config, "sockets").await? else { return Ok(None) };
+        let Some((tcp, address)) = bind(&config, "sockets").await? else {
+            return Ok(None);
+        };
         match UdpSocket::bind(address).await {
             Ok(udp) => return Ok(Some((tcp, udp, address))),
-            Err(error) if config.listen("sockets").asked && config.listen("sockets").address.is_none_or(|a| a.port() != 0) => {
-                return Err(ServeError::Port { what: "sockets", address, error });
+            Err(error)
+                if config.listen("sockets").asked
+                    && config
+                        .listen("sockets")
+                        .address
+                        .is_none_or(|a| a.port() != 0) =>
+            {
+                return Err(ServeError::Port {
+                    what: "sockets",
+                    address,
+                    error,
+                });
             }
             Err(_) => config.move_sockets(address),
         }
@@ -110,7 +142,12 @@ fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, Cert
     if !certificate.is_empty() || !key.is_empty() {
         return Identity::from_files(Path::new(certificate), Path::new(key), "from your files");
     }
-    let mut names = vec![domain.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let mut names = vec![
+        domain.to_owned(),
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+        "::1".to_owned(),
+    ];
     names.extend(["conference", "upload", "pubsub", "sockets"].map(|s| format!("{s}.{domain}")));
     names.dedup();
     Identity::self_signed(&data.join("tls"), &names)
@@ -128,14 +165,26 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 continue;
             }
         };
-        let Some(place) = Place::take(&counts, peer.ip()) else { continue };
+        let Some(place) = Place::take(&counts, peer.ip()) else {
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let (server, tls) = (server.clone(), tls.clone());
         tokio::spawn(async move {
             let _place = place;
-            let limits = Limits { element_bytes: limits::STANZA_BYTES_UNAUTHENTICATED, depth: limits::STANZA_DEPTH };
+            let limits = Limits {
+                element_bytes: limits::STANZA_BYTES_UNAUTHENTICATED,
+                depth: limits::STANZA_DEPTH,
+            };
             if !direct {
-                return c2s::serve(server, Wire::stream(stream, false, limits), peer, false, Some(tls)).await;
+                return c2s::serve(
+                    server,
+                    Wire::stream(stream, false, limits),
+                    peer,
+                    false,
+                    Some(tls),
+                )
+                .await;
             }
             let config = tls.borrow().clone();
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
@@ -152,7 +201,9 @@ struct Place(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr);
 
 impl Place {
     fn take(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr) -> Option<Place> {
-        let mut all = counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = counts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let count = all.entry(address).or_default();
         if *count >= limits::CONNECTIONS_PER_ADDRESS {
             return None;
@@ -164,7 +215,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(count) = all.get_mut(&self.1) {
             *count -= 1;
             if *count == 0 {
@@ -181,7 +235,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     hangups: mpsc::Receiver<()>,
 ) -> Result<(), ServeError> {
-    let domain = BareJid::new(config.domain()).map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
+    let domain = BareJid::new(config.domain())
+        .map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
     let data = config.data();
     let store = Store::open(&data, Sync::Full)?;
     let accounts = Accounts::open(store.clone(), domain.as_str()).await?;
@@ -190,7 +245,13 @@ pub async fn serve(
     let (https_tls, https_config) = watch::channel(identity.server_config(&["http/1.1"])?);
     let shards = std::thread::available_parallelism().map_or(2, usize::from);
     let config = Arc::new(config);
-    let server = Server::start(config.clone(), domain.clone(), store.clone(), accounts, shards);
+    let server = Server::start(
+        config.clone(),
+        domain.clone(),
+        store.clone(),
+        accounts,
+        shards,
+    );
     let mut lines = Vec::new();
     let mut addresses = serde_json::Map::new();
     let mut note = |what: &str, words: &str, address: SocketAddr| {
@@ -207,7 +268,11 @@ pub async fn serve(
     }
     if let Some((listener, address)) = bind(&config, "https").await? {
         note("https", "HTTPS, WebSocket", address);
-        let host = if address.ip().is_loopback() { "localhost" } else { domain.as_str() };
+        let host = if address.ip().is_loopback() {
+            "localhost"
+        } else {
+            domain.as_str()
+        };
         let _ = server.link.set(format!("{host}:{}", address.port()));
         tokio::spawn(http::tls(server.clone(), listener, https_config));
     }
@@ -216,19 +281,31 @@ pub async fn serve(
         tokio::spawn(http::plain(server.clone(), listener));
     }
     let gateway = Gateway::new(&domain);
-    let services: Vec<Arc<dyn Service>> = gateway.iter().map(|g| g.clone() as Arc<dyn Service>).collect();
+    let services: Vec<Arc<dyn Service>> = gateway
+        .iter()
+        .map(|g| g.clone() as Arc<dyn Service>)
+        .collect();
     let _ = server.services.set(services);
     if let (Some(gateway), Some((tcp, udp, address))) = (gateway, bind_sockets(&config).await?) {
         note("sockets", "plain sockets (TCP, UDP)", address);
         tokio::spawn(gateway.clone().tcp(server.clone(), tcp));
         tokio::spawn(gateway.udp(server.clone(), Arc::new(udp)));
     }
-    let reloader = Arc::new(Reloader { server: server.clone(), load, data: data.clone(), c2s_tls, https_tls });
+    let reloader = Arc::new(Reloader {
+        server: server.clone(),
+        load,
+        data: data.clone(),
+        c2s_tls,
+        https_tls,
+    });
     let socket = admin::listen(&data).map_err(ServeError::Admin)?;
     tokio::spawn(admin::serve(reloader.clone(), socket));
     tokio::spawn(reload_at(reloader, hangups));
-    crate::os::write_public(&data.join("addresses.json"), &serde_json::Value::Object(addresses).to_string())
-        .map_err(ServeError::Admin)?;
+    crate::os::write_public(
+        &data.join("addresses.json"),
+        &serde_json::Value::Object(addresses).to_string(),
+    )
+    .map_err(ServeError::Admin)?;
     banner(&server, &identity, &lines).await?;
     shutdown.await;
     stop(&server, &store, &data).await;
@@ -236,13 +313,23 @@ pub async fn serve(
 }
 
 async fn banner(server: &Server, identity: &Identity, lines: &[String]) -> Result<(), ServeError> {
-    println!("liao {} serves {}", env!("CARGO_PKG_VERSION"), server.domain);
+    println!(
+        "liao {} serves {}",
+        env!("CARGO_PKG_VERSION"),
+        server.domain
+    );
     for line in lines {
         println!("{line}");
     }
-    println!("  certificate ({})    {}", identity.kind, identity.fingerprint());
+    println!(
+        "  certificate ({})    {}",
+        identity.kind,
+        identity.fingerprint()
+    );
     if let Some(invite) = server.accounts.first_run_invite().await? {
-        println!("\nNobody has an account yet. This invite makes the first one, an admin (24 hours, once):");
+        println!(
+            "\nNobody has an account yet. This invite makes the first one, an admin (24 hours, once):"
+        );
         for uri in server.invite_uris(&invite) {
             println!("  {uri}");
         }
@@ -255,7 +342,10 @@ async fn reload_at(reloader: Arc<Reloader>, mut hangups: mpsc::Receiver<()>) {
     while hangups.recv().await.is_some() {
         match reloader.reload() {
             Ok(words) => tracing::info!("{words}"),
-            Err(error) => tracing::error!(error, "the configuration was not reloaded; the old one stays"),
+            Err(error) => tracing::error!(
+                error,
+                "the configuration was not reloaded; the old one stays"
+            ),
         }
     }
 }
@@ -275,30 +365,47 @@ impl Reloader {
     pub fn reload(&self) -> Result<String, String> {
         let new = (self.load)().map_err(|e| e.to_string())?;
         let old = self.server.config();
-        let identity = identity(&new, &self.data, self.server.domain.as_str()).map_err(|e| e.to_string())?;
-        let c2s = identity.server_config(&["xmpp-client"]).map_err(|e| e.to_string())?;
-        let https = identity.server_config(&["http/1.1"]).map_err(|e| e.to_string())?;
+        let identity =
+            identity(&new, &self.data, self.server.domain.as_str()).map_err(|e| e.to_string())?;
+        let c2s = identity
+            .server_config(&["xmpp-client"])
+            .map_err(|e| e.to_string())?;
+        let https = identity
+            .server_config(&["http/1.1"])
+            .map_err(|e| e.to_string())?;
         let fixed = old.fixed_changes(&new);
         self.c2s_tls.send_replace(c2s);
         self.https_tls.send_replace(https);
-        *self.server.config.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(new);
+        *self
+            .server
+            .config
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(new);
         Ok(match fixed.as_slice() {
             [] => "the configuration was reloaded".to_owned(),
-            keys => format!("the configuration was reloaded; these need a restart: {}", keys.join(", ")),
+            keys => format!(
+                "the configuration was reloaded; these need a restart: {}",
+                keys.join(", ")
+            ),
         })
     }
 }
 
 /// Says goodbye to everyone (RFC 6120 section 4.9.3.20), then writes what waits.
 async fn stop(server: &Arc<Server>, store: &Store, data: &Path) {
-    let end = End { condition: "system-shutdown", text: "the server stops" };
+    let end = End {
+        condition: "system-shutdown",
+        text: "the server stops",
+    };
     let full: Vec<(u64, String)> = server
         .sessions
         .lock()
         .map(|all| all.iter().map(|(id, s)| (*id, s.full.clone())).collect())
         .unwrap_or_default();
     for (id, full) in full {
-        let Ok(jid) = liao_proto::jid::Jid::new(&full) else { continue };
+        let Ok(jid) = liao_proto::jid::Jid::new(&full) else {
+            continue;
+        };
         let tell = move |cx: &mut crate::hooks::Cx<'_>| {
             if let Some(session) = cx.entity.session(id) {
                 session.mailbox.end(end);

@@ -44,7 +44,9 @@ pub struct Mailbox {
 impl Mailbox {
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         // A panic while holding the lock leaves the queue itself in order.
-        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Appends an element. `false`: the mailbox is full or ended; on overflow the session is told to end.
@@ -54,7 +56,10 @@ impl Mailbox {
             return false;
         }
         if inner.bytes + bytes.len() > limits::MAILBOX_BYTES {
-            inner.end = Some(End { condition: "resource-constraint", text: "you read too slowly" });
+            inner.end = Some(End {
+                condition: "resource-constraint",
+                text: "you read too slowly",
+            });
             drop(inner);
             self.ready.notify_one();
             return false;
@@ -112,13 +117,18 @@ impl Credit {
     /// Takes `bytes` of the session's allowance.
     pub fn take(mailbox: &std::sync::Arc<Mailbox>, bytes: usize) -> Credit {
         mailbox.in_flight.fetch_add(bytes, Ordering::AcqRel);
-        Credit { mailbox: mailbox.clone(), bytes }
+        Credit {
+            mailbox: mailbox.clone(),
+            bytes,
+        }
     }
 }
 
 impl Drop for Credit {
     fn drop(&mut self) {
-        self.mailbox.in_flight.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.mailbox
+            .in_flight
+            .fetch_sub(self.bytes, Ordering::AcqRel);
         self.mailbox.landed.notify_one();
     }
 }
@@ -137,6 +147,9 @@ mod tests {
             assert!(taken <= limits::MAILBOX_BYTES / piece.len());
         }
         assert_eq!(mailbox.waiting_bytes(), taken * piece.len());
-        assert_eq!(mailbox.take().1.map(|e| e.condition), Some("resource-constraint"));
+        assert_eq!(
+            mailbox.take().1.map(|e| e.condition),
+            Some("resource-constraint")
+        );
     }
 }

@@ -46,7 +46,10 @@ impl Throttle {
     /// Whether one more try from this address is allowed; counts it.
     pub fn admit(&self, address: IpAddr) -> bool {
         const WINDOW: Duration = Duration::from_secs(600);
-        let mut all = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut all = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if all.len() > 10_000 {
             all.retain(|_, (since, _)| since.elapsed() < WINDOW);
         }
@@ -60,7 +63,12 @@ impl Throttle {
 }
 
 /// Answers an IQ that came before login.
-pub async fn before_login(server: &Server, ticket: &mut Ticket, peer: SocketAddr, iq: Stanza) -> Stanza {
+pub async fn before_login(
+    server: &Server,
+    ticket: &mut Ticket,
+    peer: SocketAddr,
+    iq: Stanza,
+) -> Stanza {
     // The stream has no user: `from` is left out, `to` is the server (section 3.1).
     let is_set = iq.type_.as_deref() == Some("set");
     if is_set && let Some(preauth) = iq.get("preauth", ns::PREAUTH) {
@@ -70,10 +78,14 @@ pub async fn before_login(server: &Server, ticket: &mut Ticket, peer: SocketAddr
                 iq.result()
             }
             // XEP-0445 section 4.2.
-            None => iq.error(&ErrorKind::ITEM_NOT_FOUND.with_text("this invite is used up, expired or unknown")),
+            None => iq.error(
+                &ErrorKind::ITEM_NOT_FOUND.with_text("this invite is used up, expired or unknown"),
+            ),
         };
     }
-    let Some(query) = iq.get("query", ns::REGISTER) else { return iq.error(&ErrorKind::NOT_AUTHORIZED) };
+    let Some(query) = iq.get("query", ns::REGISTER) else {
+        return iq.error(&ErrorKind::NOT_AUTHORIZED);
+    };
     let allowed = match mode(server) {
         Mode::Open => true,
         Mode::Invite => ticket.token.is_some(),
@@ -81,15 +93,28 @@ pub async fn before_login(server: &Server, ticket: &mut Ticket, peer: SocketAddr
     };
     if !allowed {
         let text = "an invite is needed to get an account here";
-        return iq.error(&ErrorKind { type_: "auth", ..ErrorKind::FORBIDDEN }.with_text(text));
+        return iq.error(
+            &ErrorKind {
+                type_: "auth",
+                ..ErrorKind::FORBIDDEN
+            }
+            .with_text(text),
+        );
     }
     if !is_set {
         return iq.result().child(&form());
     }
     if !server.registrations.admit(peer.ip()) {
-        return iq.error(&ErrorKind::RESOURCE_CONSTRAINT.with_text("too many new accounts from your address"));
+        return iq.error(
+            &ErrorKind::RESOURCE_CONSTRAINT.with_text("too many new accounts from your address"),
+        );
     }
-    let text = |name: &str| query.get_child(name, ns::REGISTER).map(Element::text).filter(|t| !t.is_empty());
+    let text = |name: &str| {
+        query
+            .get_child(name, ns::REGISTER)
+            .map(Element::text)
+            .filter(|t| !t.is_empty())
+    };
     let (Some(name), Some(password)) = (text("username"), text("password")) else {
         // Section 3.1.2: required information is missing.
         return iq.error(&ErrorKind::NOT_ACCEPTABLE.with_text("a name and a password are needed"));
@@ -108,7 +133,13 @@ async fn token(server: &Server, token: &str) -> Option<String> {
     if mode(server) == Mode::Closed {
         return None;
     }
-    server.accounts.invite(token).await.ok().flatten().map(|i| i.token)
+    server
+        .accounts
+        .invite(token)
+        .await
+        .ok()
+        .flatten()
+        .map(|i| i.token)
 }
 
 /// Makes an account, by an invite if there is one; the inviter and the new user are friends at once (XEP-0401).
@@ -118,7 +149,9 @@ pub async fn create(
     name: &str,
     password: &str,
 ) -> Result<liao_proto::jid::BareJid, AccountError> {
-    let Some(token) = token else { return server.accounts.create(name, password, false).await };
+    let Some(token) = token else {
+        return server.accounts.create(name, password, false).await;
+    };
     let (jid, invite) = server.accounts.redeem(token, name, password).await?;
     if let Some(inviter) = invite.from {
         server.befriend(&inviter, &jid);
@@ -141,9 +174,13 @@ pub fn form() -> Element {
 pub fn kind(error: &AccountError) -> ErrorKind {
     match error {
         AccountError::Conflict { .. } => ErrorKind::CONFLICT.with_text("this name is taken"),
-        AccountError::Invite => ErrorKind::ITEM_NOT_FOUND.with_text("this invite is used up, expired or unknown"),
+        AccountError::Invite => {
+            ErrorKind::ITEM_NOT_FOUND.with_text("this invite is used up, expired or unknown")
+        }
         AccountError::Name { .. } => ErrorKind::NOT_ACCEPTABLE.with_text("this cannot be a name"),
-        AccountError::Password { .. } => ErrorKind::NOT_ACCEPTABLE.with_text("this cannot be a password"),
+        AccountError::Password { .. } => {
+            ErrorKind::NOT_ACCEPTABLE.with_text("this cannot be a password")
+        }
         _ => ErrorKind::INTERNAL_SERVER_ERROR,
     }
 }

@@ -78,7 +78,10 @@ pub fn random_id() -> String {
     let mut bytes = [0u8; 16];
     // Without a source of randomness nothing safe can be done; ids then differ by time.
     if getrandom::fill(&mut bytes).is_err() {
-        bytes = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos()).to_be_bytes();
+        bytes = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_nanos())
+            .to_be_bytes();
     }
     use base64::Engine;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
@@ -86,13 +89,23 @@ pub fn random_id() -> String {
 
 /// Now, in ms since 1970, UTC.
 pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64)
 }
 
 impl Server {
     /// Starts the shards.
-    pub fn start(config: Arc<Config>, domain: BareJid, store: Store, accounts: Accounts, shards: usize) -> Arc<Server> {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards.max(1)).map(|_| mpsc::unbounded_channel()).unzip();
+    pub fn start(
+        config: Arc<Config>,
+        domain: BareJid,
+        store: Store,
+        accounts: Accounts,
+        shards: usize,
+    ) -> Arc<Server> {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards.max(1))
+            .map(|_| mpsc::unbounded_channel())
+            .unzip();
         let server = Arc::new_cyclic(|me| Server {
             config: RwLock::new(config),
             domain,
@@ -116,7 +129,10 @@ impl Server {
 
     /// The configuration in force.
     pub fn config(&self) -> Arc<Config> {
-        self.config.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.config
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     /// A new session's id.
@@ -165,7 +181,10 @@ impl Server {
         work: impl FnOnce(&mut crate::hooks::Cx<'_>) -> T + Send + 'static,
     ) -> Option<T> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.post(bare.clone(), Item::Do(Box::new(move |cx| drop(sender.send(work(cx))))));
+        self.post(
+            bare.clone(),
+            Item::Do(Box::new(move |cx| drop(sender.send(work(cx))))),
+        );
         receiver.await.ok()
     }
 
@@ -176,8 +195,13 @@ impl Server {
 
     /// The link and the URI of an invite: `https://HOST:PORT/invite/TOKEN` and XEP-0445 section 3.
     pub fn invite_uris(&self, invite: &Invite) -> Vec<String> {
-        let link = self.link.get().map(|host| format!("https://{host}/invite/{}", invite.token));
-        link.into_iter().chain([invite::register_uri(self.domain.as_str(), &invite.token)]).collect()
+        let link = self
+            .link
+            .get()
+            .map(|host| format!("https://{host}/invite/{}", invite.token));
+        link.into_iter()
+            .chain([invite::register_uri(self.domain.as_str(), &invite.token)])
+            .collect()
     }
 
     /// An account is gone: its sessions end, and those who saw it are told.
@@ -185,15 +209,27 @@ impl Server {
         self.post(
             bare.clone(),
             Item::Do(Box::new(|cx| {
-                let gone = crate::mailbox::End { condition: "not-authorized", text: "the account was removed" };
+                let gone = crate::mailbox::End {
+                    condition: "not-authorized",
+                    text: "the account was removed",
+                };
                 for session in &cx.entity.sessions {
                     session.mailbox.end(gone);
                 }
                 let me = cx.entity.bare.clone();
-                let contacts: Vec<_> = cx.entity.roster.iter().map(|(j, c)| (j.clone(), c.clone())).collect();
+                let contacts: Vec<_> = cx
+                    .entity
+                    .roster
+                    .iter()
+                    .map(|(j, c)| (j.clone(), c.clone()))
+                    .collect();
                 for (jid, contact) in contacts {
                     if contact.to || contact.ask {
-                        cx.route(Stanza::presence("unsubscribe").from(me.clone()).to(jid.clone()));
+                        cx.route(
+                            Stanza::presence("unsubscribe")
+                                .from(me.clone())
+                                .to(jid.clone()),
+                        );
                     }
                     if contact.from {
                         cx.route(Stanza::presence("unsubscribed").from(me.clone()).to(jid));
@@ -260,7 +296,12 @@ impl Entity {
     }
 }
 
-fn on_item(server: &Arc<Server>, entities: &mut HashMap<BareJid, Entity>, bare: BareJid, item: Item) {
+fn on_item(
+    server: &Arc<Server>,
+    entities: &mut HashMap<BareJid, Entity>,
+    bare: BareJid,
+    item: Item,
+) {
     if let Some(entity) = entities.get_mut(&bare) {
         if entity.state.is_some() {
             step(server, entity, item);
@@ -302,14 +343,29 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
         state.behind = Behind::Domain;
         return Some(state);
     }
-    let Some(node) = bare.node() else { return Some(state) };
+    let Some(node) = bare.node() else {
+        return Some(state);
+    };
     let owner = bare.to_string();
     let read = async {
-        if !server.accounts.exists(node.as_str()).await.map_err(|e| e.to_string())? {
+        if !server
+            .accounts
+            .exists(node.as_str())
+            .await
+            .map_err(|e| e.to_string())?
+        {
             return Ok(None);
         }
-        let rows = server.store.load(&owner, modules::needs()).await.map_err(|e| e.to_string())?;
-        let head = server.store.last_seq(&owner).await.map_err(|e| e.to_string())?;
+        let rows = server
+            .store
+            .load(&owner, modules::needs())
+            .await
+            .map_err(|e| e.to_string())?;
+        let head = server
+            .store
+            .last_seq(&owner)
+            .await
+            .map_err(|e| e.to_string())?;
         Ok::<_, String>(Some((rows, head)))
     };
     match read.await {
@@ -333,8 +389,15 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
     Some(state)
 }
 
-fn on_loaded(server: &Arc<Server>, entities: &mut HashMap<BareJid, Entity>, bare: BareJid, state: Option<Box<State>>) {
-    let Some(entity) = entities.get_mut(&bare) else { return };
+fn on_loaded(
+    server: &Arc<Server>,
+    entities: &mut HashMap<BareJid, Entity>,
+    bare: BareJid,
+    state: Option<Box<State>>,
+) {
+    let Some(entity) = entities.get_mut(&bare) else {
+        return;
+    };
     let parked = std::mem::take(&mut entity.parked);
     let Some(state) = state else {
         entities.remove(&bare);
@@ -365,14 +428,24 @@ fn forget_nobody(entities: &mut HashMap<BareJid, Entity>, bare: &BareJid) {
 
 /// Runs one item and sends its effects on their way.
 fn step(server: &Arc<Server>, entity: &mut Entity, item: Item) {
-    let Some(state) = entity.state.as_mut() else { return };
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
     let effects = crate::entity::run(server, state, item);
     apply(server, entity, effects);
 }
 
 fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
-    let Effects { ops, releases, refusals, later, credits } = effects;
-    let Some(state) = entity.state.as_mut() else { return };
+    let Effects {
+        ops,
+        releases,
+        refusals,
+        later,
+        credits,
+    } = effects;
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
     for work in later {
         let server = server.clone();
         tokio::spawn(async move { server.route(work.await, None) });
@@ -381,7 +454,13 @@ fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
         if entity.queue.is_empty() {
             release(server, state, releases, credits);
         } else {
-            entity.queue.push_back(Pending { ticket: 0, done: true, releases, refusals: Vec::new(), credits });
+            entity.queue.push_back(Pending {
+                ticket: 0,
+                done: true,
+                releases,
+                refusals: Vec::new(),
+                credits,
+            });
         }
         return;
     }
@@ -393,16 +472,31 @@ fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
             server.tell(bare.clone(), ToShard::Committed(bare, ticket, result));
         }
     });
-    entity.queue.push_back(Pending { ticket, done: false, releases, refusals, credits });
+    entity.queue.push_back(Pending {
+        ticket,
+        done: false,
+        releases,
+        refusals,
+        credits,
+    });
     if server.store.commit(Commit { ops, then }).is_err() {
         on_committed(server, entity, ticket, Err(CommitError::Overloaded));
     }
 }
 
 /// Marks a commit as done and releases all at the front of the queue that waits no more.
-fn on_committed(server: &Arc<Server>, entity: &mut Entity, ticket: u64, result: Result<Committed, CommitError>) {
-    let Some(state) = entity.state.as_mut() else { return };
-    let Some(at) = entity.queue.iter().position(|p| p.ticket == ticket) else { return };
+fn on_committed(
+    server: &Arc<Server>,
+    entity: &mut Entity,
+    ticket: u64,
+    result: Result<Committed, CommitError>,
+) {
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
+    let Some(at) = entity.queue.iter().position(|p| p.ticket == ticket) else {
+        return;
+    };
     let pending = &mut entity.queue[at];
     pending.done = true;
     match result {
@@ -413,8 +507,12 @@ fn on_committed(server: &Arc<Server>, entity: &mut Entity, ticket: u64, result: 
                 CommitError::Full | CommitError::Overloaded => ErrorKind::RESOURCE_CONSTRAINT,
                 _ => ErrorKind::INTERNAL_SERVER_ERROR,
             };
-            pending.releases =
-                pending.refusals.drain(..).filter(|s| !s.is_answer()).map(|s| Release::Route(s.error(&kind))).collect();
+            pending.releases = pending
+                .refusals
+                .drain(..)
+                .filter(|s| !s.is_answer())
+                .map(|s| Release::Route(s.error(&kind)))
+                .collect();
         }
     }
     while entity.queue.front().is_some_and(|p| p.done) {
@@ -427,14 +525,27 @@ fn on_committed(server: &Arc<Server>, entity: &mut Entity, ticket: u64, result: 
 /// Gives archived messages their numbers; turns them into what is written to each session.
 fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed) {
     for entry in std::mem::take(releases) {
-        let Release::Archived { sessions, bytes, row } = entry else {
+        let Release::Archived {
+            sessions,
+            bytes,
+            row,
+        } = entry
+        else {
             releases.push(entry);
             continue;
         };
-        let Some(stored) = committed.seqs.get(row) else { continue };
-        let Some(seq) = stored.to_seq.filter(|_| !stored.duplicate) else { continue };
+        let Some(stored) = committed.seqs.get(row) else {
+            continue;
+        };
+        let Some(seq) = stored.to_seq.filter(|_| !stored.duplicate) else {
+            continue;
+        };
         state.offline.stored(seq, !sessions.is_empty());
-        releases.extend(sessions.into_iter().map(|session| Release::Numbered { session, bytes: bytes.clone(), seq }));
+        releases.extend(sessions.into_iter().map(|session| Release::Numbered {
+            session,
+            bytes: bytes.clone(),
+            seq,
+        }));
     }
 }
 
@@ -447,7 +558,11 @@ fn release(server: &Server, state: &mut State, releases: Vec<Release>, mut credi
                     s.mailbox.push(bytes, None);
                 }
             }
-            Release::Numbered { session, bytes, seq } => {
+            Release::Numbered {
+                session,
+                bytes,
+                seq,
+            } => {
                 if let Some(s) = state.session(session) {
                     s.mailbox.push(bytes, Some(seq));
                 }
@@ -459,7 +574,9 @@ fn release(server: &Server, state: &mut State, releases: Vec<Release>, mut credi
 
 /// After anything: goes on handing out kept messages if there is room.
 fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
-    let Some(state) = entity.state.as_mut() else { return };
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
     if !state.offline.catching_up || entity.reading {
         return;
     }
@@ -467,7 +584,12 @@ fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
         state.offline.catching_up = false;
         return;
     }
-    if state.sessions.iter().filter(|s| s.is_reachable()).any(|s| is_busy(&s.mailbox)) {
+    if state
+        .sessions
+        .iter()
+        .filter(|s| s.is_reachable())
+        .any(|s| is_busy(&s.mailbox))
+    {
         // The next report of written messages comes here again.
         return;
     }
@@ -495,7 +617,9 @@ fn is_busy(mailbox: &Arc<Mailbox>) -> bool {
 
 /// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203).
 fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
-    let Some(state) = entity.state.as_mut() else { return };
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
     let Some(rows) = rows else {
         state.offline.catching_up = false;
         return;
@@ -507,7 +631,11 @@ fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
         return;
     }
     for row in rows {
-        if state.sessions.iter().any(|s| s.is_reachable() && is_busy(&s.mailbox)) {
+        if state
+            .sessions
+            .iter()
+            .any(|s| s.is_reachable() && is_busy(&s.mailbox))
+        {
             return;
         }
         state.offline.passed(row.seq.saturating_sub(1));
@@ -515,12 +643,21 @@ fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
         if !state.offline.give(row.seq) {
             continue;
         }
-        let Some(stanza) = Stanza::parse_bytes(&row.stanza) else { continue };
+        let Some(stanza) = Stanza::parse_bytes(&row.stanza) else {
+            continue;
+        };
         let stamp = delay::utc_from_ms(row.time_ms);
         let by = state.bare.domain().as_str();
         let element = format!("<delay xmlns='{}' from='{by}' stamp='{stamp}'/>", ns::DELAY);
         let mut bytes = Vec::new();
-        stanza.write_edited(None, &Edit { drop: Vec::new(), append: vec![element.into()] }, &mut bytes);
+        stanza.write_edited(
+            None,
+            &Edit {
+                drop: Vec::new(),
+                append: vec![element.into()],
+            },
+            &mut bytes,
+        );
         let bytes = bytes::Bytes::from(bytes);
         for session in state.sessions.iter().filter(|s| s.is_reachable()) {
             session.mailbox.push(bytes.clone(), Some(row.seq));

@@ -27,7 +27,14 @@ enum Next {
 }
 
 /// Runs a session to its end and unbinds it.
-pub async fn run(server: Arc<Server>, wire: Wire, id: u64, full: FullJid, mailbox: Arc<Mailbox>, peer: SocketAddr) {
+pub async fn run(
+    server: Arc<Server>,
+    wire: Wire,
+    id: u64,
+    full: FullJid,
+    mailbox: Arc<Mailbox>,
+    peer: SocketAddr,
+) {
     let carrier = if wire.is_websocket() {
         "websocket"
     } else if wire.is_tls() {
@@ -35,13 +42,29 @@ pub async fn run(server: Arc<Server>, wire: Wire, id: u64, full: FullJid, mailbo
     } else {
         "tcp"
     };
-    let info = SessionInfo { full: full.to_string(), peer: peer.to_string(), carrier, since_ms: now_ms() };
+    let info = SessionInfo {
+        full: full.to_string(),
+        peer: peer.to_string(),
+        carrier,
+        since_ms: now_ms(),
+    };
     if let Ok(mut sessions) = server.sessions.lock() {
         sessions.insert(id, info);
     }
-    let mut session = Session { server, wire, id, full, mailbox, seqs: Vec::new(), heard: Instant::now(), stuck: false };
+    let mut session = Session {
+        server,
+        wire,
+        id,
+        full,
+        mailbox,
+        seqs: Vec::new(),
+        heard: Instant::now(),
+        stuck: false,
+    };
     let end = session.talk().await;
-    let Session { server, wire, full, .. } = session;
+    let Session {
+        server, wire, full, ..
+    } = session;
     if let Ok(mut sessions) = server.sessions.lock() {
         sessions.remove(&id);
     }
@@ -126,16 +149,31 @@ impl Session {
                 self.stanza(frame)
             }
             Ok(Progress::Event(Event::Close)) => Next::Left,
-            Ok(Progress::Event(Event::Open(_))) => Next::Fail(End { condition: "bad-format", text: "a second stream" }),
-            Err(WireError::Stream(error)) => Next::Fail(End { condition: error.condition(), text: "" }),
+            Ok(Progress::Event(Event::Open(_))) => Next::Fail(End {
+                condition: "bad-format",
+                text: "a second stream",
+            }),
+            Err(WireError::Stream(error)) => Next::Fail(End {
+                condition: error.condition(),
+                text: "",
+            }),
             Err(_) => Next::Left,
         }
     }
 
     fn stanza(&mut self, frame: Frame) -> Next {
         let size = frame.bytes().len();
-        let address = |name: &str| frame.attr(name).filter(|a| Jid::new(a).is_err()).map(str::to_owned);
-        let (bad_to, id, kind) = (address("to"), frame.attr("id").map(str::to_owned), frame.name().to_owned());
+        let address = |name: &str| {
+            frame
+                .attr(name)
+                .filter(|a| Jid::new(a).is_err())
+                .map(str::to_owned)
+        };
+        let (bad_to, id, kind) = (
+            address("to"),
+            frame.attr("id").map(str::to_owned),
+            frame.name().to_owned(),
+        );
         let answerable = !matches!(frame.attr("type"), Some("error" | "result"));
         let stanza = match Stanza::from_frame(frame) {
             Ok(stanza) => stanza,
@@ -146,9 +184,17 @@ impl Session {
                 }
                 return Next::Go;
             }
-            Err(StanzaError::Jid(_)) => return Next::Fail(End { condition: "invalid-from", text: "" }),
+            Err(StanzaError::Jid(_)) => {
+                return Next::Fail(End {
+                    condition: "invalid-from",
+                    text: "",
+                });
+            }
             Err(StanzaError::Unsupported(_)) => {
-                return Next::Fail(End { condition: "unsupported-stanza-type", text: "" });
+                return Next::Fail(End {
+                    condition: "unsupported-stanza-type",
+                    text: "",
+                });
             }
         };
         // RFC 6120 section 8.1.2.1: a client may name itself, nobody else.
@@ -156,10 +202,14 @@ impl Session {
             && from.as_str() != self.full.as_str()
             && *from != Jid::from(self.full.to_bare())
         {
-            return Next::Fail(End { condition: "invalid-from", text: "you are somebody else" });
+            return Next::Fail(End {
+                condition: "invalid-from",
+                text: "you are somebody else",
+            });
         }
         let credit = Credit::take(&self.mailbox, size + 256);
-        self.server.post(self.full.to_bare(), Item::Send(self.id, stanza, credit));
+        self.server
+            .post(self.full.to_bare(), Item::Send(self.id, stanza, credit));
         Next::Go
     }
 
@@ -169,7 +219,10 @@ impl Session {
             "presence" => Stanza::presence(""),
             _ => Stanza::iq("get", id.unwrap_or_default()),
         };
-        let answer = stanza.id(id).from(self.full.clone()).error(&ErrorKind::JID_MALFORMED);
+        let answer = stanza
+            .id(id)
+            .from(self.full.clone())
+            .error(&ErrorKind::JID_MALFORMED);
         self.wire.queue(&answer.to_bytes());
     }
 
@@ -177,13 +230,19 @@ impl Session {
     fn tick(&mut self) -> Next {
         if self.wire.queued_bytes() > 0 {
             if self.stuck {
-                return Next::Fail(End { condition: "resource-constraint", text: "nothing can be written to you" });
+                return Next::Fail(End {
+                    condition: "resource-constraint",
+                    text: "nothing can be written to you",
+                });
             }
             self.stuck = true;
         }
         let silent = self.heard.elapsed().as_secs();
         if silent > 2 * limits::IDLE_PING_S {
-            return Next::Fail(End { condition: "connection-timeout", text: "you did not answer a ping" });
+            return Next::Fail(End {
+                condition: "connection-timeout",
+                text: "you did not answer a ping",
+            });
         }
         if silent > limits::IDLE_PING_S {
             let ping = Stanza::iq("get", &random_id())

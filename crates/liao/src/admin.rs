@@ -9,23 +9,43 @@ use std::process::ExitCode;
 fn password(stdin: bool) -> Result<String, String> {
     if stdin {
         let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).map_err(|e| e.to_string())?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|e| e.to_string())?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
-    std::env::var("LIAO_PASSWORD")
-        .map_err(|_| "give the password on standard input with --password-stdin, or in LIAO_PASSWORD".to_owned())
+    std::env::var("LIAO_PASSWORD").map_err(|_| {
+        "give the password on standard input with --password-stdin, or in LIAO_PASSWORD".to_owned()
+    })
 }
 
 fn request(verb: &AdminVerb) -> Result<Value, String> {
     Ok(match verb {
-        AdminVerb::User { verb: UserVerb::Add { name, admin, password_stdin } } => {
+        AdminVerb::User {
+            verb:
+                UserVerb::Add {
+                    name,
+                    admin,
+                    password_stdin,
+                },
+        } => {
             json!({"do": "user-add", "name": name, "admin": admin, "password": password(*password_stdin)?})
         }
-        AdminVerb::User { verb: UserVerb::Del { name } } => json!({"do": "user-del", "name": name}),
-        AdminVerb::User { verb: UserVerb::Passwd { name, password_stdin } } => {
+        AdminVerb::User {
+            verb: UserVerb::Del { name },
+        } => json!({"do": "user-del", "name": name}),
+        AdminVerb::User {
+            verb:
+                UserVerb::Passwd {
+                    name,
+                    password_stdin,
+                },
+        } => {
             json!({"do": "user-passwd", "name": name, "password": password(*password_stdin)?})
         }
-        AdminVerb::User { verb: UserVerb::List } => json!({"do": "user-list"}),
+        AdminVerb::User {
+            verb: UserVerb::List,
+        } => json!({"do": "user-list"}),
         AdminVerb::Invite { admin, from } => json!({"do": "invite", "admin": admin, "from": from}),
         AdminVerb::Sessions => json!({"do": "sessions"}),
         AdminVerb::Stats => json!({"do": "stats"}),
@@ -41,11 +61,18 @@ pub fn run(args: Admin) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else {
+        return ExitCode::FAILURE;
+    };
     let answer = runtime.block_on(liao_server::admin::request(&args.data, None, request));
     if answer["ok"] != true {
-        eprintln!("liao: {}", answer["error"].as_str().unwrap_or("the request failed"));
+        eprintln!(
+            "liao: {}",
+            answer["error"].as_str().unwrap_or("the request failed")
+        );
         return ExitCode::FAILURE;
     }
     if args.json {
@@ -57,7 +84,9 @@ pub fn run(args: Admin) -> ExitCode {
 }
 
 fn show(answer: &Value) {
-    let Some(fields) = answer.as_object() else { return };
+    let Some(fields) = answer.as_object() else {
+        return;
+    };
     for (key, value) in fields.iter().filter(|(k, v)| *k != "ok" && !v.is_null()) {
         match value {
             Value::Array(rows) => rows.iter().for_each(row),

@@ -5,7 +5,11 @@ use std::path::PathBuf;
 
 /// liao 聊: a chat server that you run yourself.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, after_help = "First steps: `liao serve`, then open the invite that it shows.")]
+#[command(
+    version,
+    arg_required_else_help = true,
+    after_help = "First steps: `liao serve`, then open the invite that it shows."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -49,7 +53,12 @@ pub struct Serve {
 #[derive(Args)]
 pub struct Admin {
     /// The server's data folder.
-    #[arg(long, value_name = "FOLDER", default_value = "./liao-data", global = true)]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "./liao-data",
+        global = true
+    )]
     pub data: PathBuf,
     /// Print the answer as JSON.
     #[arg(long, global = true)]

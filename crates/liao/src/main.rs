@@ -13,7 +13,9 @@ fn main() -> ExitCode {
     match cli.command {
         cli::Command::Serve(args) => serve::run(args),
         cli::Command::Admin(args) => admin::run(args),
-        cli::Command::Config { what: cli::ConfigVerb::Example } => {
+        cli::Command::Config {
+            what: cli::ConfigVerb::Example,
+        } => {
             print!("{}", liao_server::config::EXAMPLE);
             ExitCode::SUCCESS
         }

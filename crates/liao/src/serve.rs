@@ -23,7 +23,12 @@ pub fn run(args: Serve) -> ExitCode {
         }
     };
     if args.check {
-        println!("the configuration is fine{}", config.file.map_or(String::new(), |f| format!(" ({})", f.display())));
+        println!(
+            "the configuration is fine{}",
+            config
+                .file
+                .map_or(String::new(), |f| format!(" ({})", f.display()))
+        );
         return ExitCode::SUCCESS;
     }
     logs(&config);
@@ -36,7 +41,13 @@ pub fn run(args: Serve) -> ExitCode {
     };
     let result = runtime.block_on(async {
         let hangups = os::hangups();
-        liao_server::serve(config, Box::new(move || load(&args)), os::terminated(), hangups).await
+        liao_server::serve(
+            config,
+            Box::new(move || load(&args)),
+            os::terminated(),
+            hangups,
+        )
+        .await
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,8 +60,11 @@ pub fn run(args: Serve) -> ExitCode {
 
 /// Logs go to standard error; `RUST_LOG` overrides the level.
 fn logs(config: &Config) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(config.get("log.level")));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(config.get("log.level")));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if config.get("log.format") == "json" {
         builder.json().init();
     } else {

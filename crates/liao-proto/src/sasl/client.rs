@@ -36,7 +36,11 @@ pub struct Client {
 
 impl Client {
     /// For a user's local part and password.
-    pub fn new(mechanism: Mechanism, username: &str, password: &str) -> Result<Client, ClientError> {
+    pub fn new(
+        mechanism: Mechanism,
+        username: &str,
+        password: &str,
+    ) -> Result<Client, ClientError> {
         let nonce = nonce().ok_or(super::PasswordError::Random)?;
         let escaped = username.replace('=', "=3D").replace(',', "=2C");
         Ok(Client {
@@ -79,15 +83,24 @@ impl Client {
             let iterations = parts.next()?.strip_prefix("i=")?.parse().ok()?;
             let longer = nonce.starts_with(&self.nonce) && nonce.len() > self.nonce.len();
             let in_range = (MIN_ITERATIONS..=MAX_ITERATIONS).contains(&iterations);
-            (longer && in_range && self.mechanism != Mechanism::Plain).then_some((nonce, salt, iterations))
+            (longer && in_range && self.mechanism != Mechanism::Plain)
+                .then_some((nonce, salt, iterations))
         };
         let (nonce, salt, iterations) = parse().ok_or(wrong)?;
         let salted = salted(self.mechanism, &self.password, &salt, iterations);
         let client_key = hmac(self.mechanism, &salted, b"Client Key");
         let without_proof = format!("c={},r={nonce}", encode(b"n,,"));
         let auth = format!("{},{text},{without_proof}", self.bare);
-        let signature = hmac(self.mechanism, &hash(self.mechanism, &client_key), auth.as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
+        let signature = hmac(
+            self.mechanism,
+            &hash(self.mechanism, &client_key),
+            auth.as_bytes(),
+        );
+        let proof: Vec<u8> = client_key
+            .iter()
+            .zip(&signature)
+            .map(|(a, b)| a ^ b)
+            .collect();
         let server_key = hmac(self.mechanism, &salted, b"Server Key");
         self.verifier = Some(hmac(self.mechanism, &server_key, auth.as_bytes()));
         Ok(format!("{without_proof},p={}", encode(&proof)).into_bytes())
@@ -99,7 +112,10 @@ impl Client {
             return Ok(());
         }
         let verifier = self.verifier.as_ref().ok_or(ClientError::Server)?;
-        let given = std::str::from_utf8(data).ok().and_then(|t| t.strip_prefix("v=")).and_then(|t| decode(t).ok());
+        let given = std::str::from_utf8(data)
+            .ok()
+            .and_then(|t| t.strip_prefix("v="))
+            .and_then(|t| decode(t).ok());
         match given {
             Some(given) if bool::from(given.ct_eq(verifier)) => Ok(()),
             _ => Err(ClientError::Server),
@@ -137,22 +153,38 @@ mod tests {
     #[test]
     fn both_sides_speak_the_vectors_of_the_rfcs() {
         for (mechanism, cnonce, snonce, salt, challenge, last, success) in VECTORS {
-            let mut client = Client::new(mechanism, "user", "pencil").unwrap().with_nonce(cnonce);
+            let mut client = Client::new(mechanism, "user", "pencil")
+                .unwrap()
+                .with_nonce(cnonce);
             let mut server = Server::new(mechanism, [0; 32]).with_nonce(snonce);
-            assert_eq!(server.step(&client.initial()), Step::NeedKeys { username: "user".into() });
+            assert_eq!(
+                server.step(&client.initial()),
+                Step::NeedKeys {
+                    username: "user".into()
+                }
+            );
             let keys = ScramKeys::derive(mechanism, "pencil", &decode(salt).unwrap(), 4096);
-            assert_eq!(server.with_keys(Some(keys)), Step::Challenge(challenge.into()));
+            assert_eq!(
+                server.with_keys(Some(keys)),
+                Step::Challenge(challenge.into())
+            );
             let answer = client.step(challenge.as_bytes()).unwrap();
             assert_eq!(String::from_utf8(answer.clone()).unwrap(), last);
-            let Step::Success { username, data, .. } = server.step(&answer) else { panic!("refused") };
-            assert_eq!((username.as_str(), data.as_slice()), ("user", success.as_bytes()));
+            let Step::Success { username, data, .. } = server.step(&answer) else {
+                panic!("refused")
+            };
+            assert_eq!(
+                (username.as_str(), data.as_slice()),
+                ("user", success.as_bytes())
+            );
             client.finish(&data).unwrap();
             assert_eq!(client.finish(b"v=AAAA"), Err(ClientError::Server));
         }
     }
 
     fn login(mechanism: Mechanism, right: &str, tried: &str) -> Step {
-        let keys = Credentials::from_text(&Credentials::from_password(right).unwrap().to_text()).unwrap();
+        let keys =
+            Credentials::from_text(&Credentials::from_password(right).unwrap().to_text()).unwrap();
         let mut client = Client::new(mechanism, "用户,=", tried).unwrap();
         let mut server = Server::new(mechanism, [1; 32]);
         let mut step = server.step(&client.initial());
@@ -171,8 +203,14 @@ mod tests {
     #[test]
     fn the_right_password_logs_in_and_a_wrong_one_does_not() {
         for mechanism in Mechanism::ALL {
-            assert!(matches!(login(mechanism, "pässword", "pässword"), Step::Success { .. }));
-            assert_eq!(login(mechanism, "pässword", "password"), Step::Failure(Condition::NotAuthorized));
+            assert!(matches!(
+                login(mechanism, "pässword", "pässword"),
+                Step::Success { .. }
+            ));
+            assert_eq!(
+                login(mechanism, "pässword", "password"),
+                Step::Failure(Condition::NotAuthorized)
+            );
         }
     }
 
@@ -187,8 +225,14 @@ mod tests {
             }
         };
         let (mut server, first) = challenge();
-        assert_eq!(first, challenge().1, "the salt does not change from try to try");
-        let mut client = Client::new(Mechanism::ScramSha256, "nobody", "pw").unwrap().with_nonce("abc");
+        assert_eq!(
+            first,
+            challenge().1,
+            "the salt does not change from try to try"
+        );
+        let mut client = Client::new(Mechanism::ScramSha256, "nobody", "pw")
+            .unwrap()
+            .with_nonce("abc");
         let last = client.step(&first).unwrap();
         assert_eq!(server.step(&last), Step::Failure(Condition::NotAuthorized));
     }
@@ -196,14 +240,30 @@ mod tests {
     #[test]
     fn bad_messages_are_malformed_and_never_succeed() {
         let bad: &[&[u8]] = &[
-            b"n", b"n,,", b"n,,n=u", b"n,,n=,r=a", b"n,,n=u,r=", b"p=tls-exporter,,n=u,r=a", b"n,,m=x,n=u,r=a",
-            b"n,b=x,n=u,r=a", b"n,,n==40,r=a", b"\xFF\xFE", b"n,,n=u,r=a\x01",
+            b"n",
+            b"n,,",
+            b"n,,n=u",
+            b"n,,n=,r=a",
+            b"n,,n=u,r=",
+            b"p=tls-exporter,,n=u,r=a",
+            b"n,,m=x,n=u,r=a",
+            b"n,b=x,n=u,r=a",
+            b"n,,n==40,r=a",
+            b"\xFF\xFE",
+            b"n,,n=u,r=a\x01",
         ];
         for message in bad {
             let mut server = Server::new(Mechanism::ScramSha1, [0; 32]);
-            assert_eq!(server.step(message), Step::Failure(Condition::MalformedRequest), "{message:?}");
+            assert_eq!(
+                server.step(message),
+                Step::Failure(Condition::MalformedRequest),
+                "{message:?}"
+            );
         }
         let mut plain = Server::new(Mechanism::Plain, [0; 32]);
-        assert_eq!(plain.step(b"\0user"), Step::Failure(Condition::MalformedRequest));
+        assert_eq!(
+            plain.step(b"\0user"),
+            Step::Failure(Condition::MalformedRequest)
+        );
     }
 }

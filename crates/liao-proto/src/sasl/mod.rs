@@ -27,7 +27,11 @@ pub enum Mechanism {
 
 impl Mechanism {
     /// All of them.
-    pub const ALL: [Mechanism; 3] = [Mechanism::Plain, Mechanism::ScramSha1, Mechanism::ScramSha256];
+    pub const ALL: [Mechanism; 3] = [
+        Mechanism::Plain,
+        Mechanism::ScramSha1,
+        Mechanism::ScramSha256,
+    ];
 
     /// The registered name.
     pub fn name(self) -> &'static str {
@@ -74,10 +78,16 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Condition> {
     if text == "=" {
         return Ok(Vec::new());
     }
-    STANDARD.decode(text).map_err(|_| Condition::IncorrectEncoding)
+    STANDARD
+        .decode(text)
+        .map_err(|_| Condition::IncorrectEncoding)
 }
 
 /// Base64; an empty message is `=`.
 pub fn encode(bytes: &[u8]) -> String {
-    if bytes.is_empty() { "=".to_owned() } else { STANDARD.encode(bytes) }
+    if bytes.is_empty() {
+        "=".to_owned()
+    } else {
+        STANDARD.encode(bytes)
+    }
 }

@@ -75,10 +75,19 @@ pub(super) fn hash(mechanism: Mechanism, data: &[u8]) -> Vec<u8> {
 }
 
 /// Hi() of RFC 5802 section 2.2.
-pub(super) fn salted(mechanism: Mechanism, password: &str, salt: &[u8], iterations: u32) -> Vec<u8> {
+pub(super) fn salted(
+    mechanism: Mechanism,
+    password: &str,
+    salt: &[u8],
+    iterations: u32,
+) -> Vec<u8> {
     match mechanism {
-        Mechanism::ScramSha1 => pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(password.as_bytes(), salt, iterations).to_vec(),
-        _ => pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations).to_vec(),
+        Mechanism::ScramSha1 => {
+            pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(password.as_bytes(), salt, iterations).to_vec()
+        }
+        _ => {
+            pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations).to_vec()
+        }
     }
 }
 
@@ -97,14 +106,21 @@ impl ScramKeys {
     fn to_text(&self) -> String {
         [&self.salt, &self.stored_key, &self.server_key]
             .iter()
-            .fold(self.iterations.to_string(), |text, part| format!("{text}:{}", super::encode(part)))
+            .fold(self.iterations.to_string(), |text, part| {
+                format!("{text}:{}", super::encode(part))
+            })
     }
 
     fn from_text(text: &str) -> Option<ScramKeys> {
         let mut parts = text.split(':');
         let iterations = parts.next()?.parse().ok()?;
         let mut bytes = || super::decode(parts.next()?).ok();
-        Some(ScramKeys { iterations, salt: bytes()?, stored_key: bytes()?, server_key: bytes()? })
+        Some(ScramKeys {
+            iterations,
+            salt: bytes()?,
+            stored_key: bytes()?,
+            server_key: bytes()?,
+        })
     }
 }
 
@@ -143,6 +159,9 @@ impl Credentials {
     /// From the store.
     pub fn from_text(text: &str) -> Option<Credentials> {
         let (sha1, sha256) = text.split_once(' ')?;
-        Some(Credentials { sha1: ScramKeys::from_text(sha1)?, sha256: ScramKeys::from_text(sha256)? })
+        Some(Credentials {
+            sha1: ScramKeys::from_text(sha1)?,
+            sha256: ScramKeys::from_text(sha256)?,
+        })
     }
 }

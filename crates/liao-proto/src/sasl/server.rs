@@ -29,9 +29,19 @@ pub enum Step {
 
 enum State {
     First,
-    Plain { password: String },
-    Keys { bare: String, nonce: String },
-    Final { keys: ScramKeys, known: bool, auth: String, nonce: String },
+    Plain {
+        password: String,
+    },
+    Keys {
+        bare: String,
+        nonce: String,
+    },
+    Final {
+        keys: ScramKeys,
+        known: bool,
+        auth: String,
+        nonce: String,
+    },
     Over,
 }
 
@@ -68,7 +78,9 @@ impl Server {
 
     /// Takes a message of the client.
     pub fn step(&mut self, message: &[u8]) -> Step {
-        let Ok(text) = std::str::from_utf8(message) else { return self.fail(Condition::MalformedRequest) };
+        let Ok(text) = std::str::from_utf8(message) else {
+            return self.fail(Condition::MalformedRequest);
+        };
         if text.len() > MAX_MESSAGE_BYTES {
             return self.fail(Condition::MalformedRequest);
         }
@@ -80,7 +92,12 @@ impl Server {
             }
             State::First if self.mechanism == Mechanism::Plain => self.plain(text),
             State::First => self.first(text),
-            State::Final { keys, known, auth, nonce } => self.last(text, &keys, known, &auth, &nonce),
+            State::Final {
+                keys,
+                known,
+                auth,
+                nonce,
+            } => self.last(text, &keys, known, &auth, &nonce),
             _ => None,
         };
         done.unwrap_or_else(|| self.fail(Condition::MalformedRequest))
@@ -100,8 +117,12 @@ impl Server {
         }
         self.authzid = (!authzid.is_empty()).then(|| authzid.to_owned());
         self.username = username.to_owned();
-        self.state = State::Plain { password: password.to_owned() };
-        Some(Step::NeedKeys { username: self.username.clone() })
+        self.state = State::Plain {
+            password: password.to_owned(),
+        };
+        Some(Step::NeedKeys {
+            username: self.username.clone(),
+        })
     }
 
     /// client-first-message (RFC 5802 section 7).
@@ -121,7 +142,10 @@ impl Server {
         // `m=` is reserved for mandatory extensions that we do not have (section 5.1).
         let username = unescape(parts.next()?.strip_prefix("n=")?)?;
         let client = parts.next()?.strip_prefix("r=")?;
-        if username.is_empty() || client.is_empty() || !client.bytes().all(|b| (0x21..0x7F).contains(&b)) {
+        if username.is_empty()
+            || client.is_empty()
+            || !client.bytes().all(|b| (0x21..0x7F).contains(&b))
+        {
             return None;
         }
         let own = match &self.fixed_nonce {
@@ -129,8 +153,13 @@ impl Server {
             None => nonce()?,
         };
         self.username = username;
-        self.state = State::Keys { bare: bare.to_owned(), nonce: format!("{client}{own}") };
-        Some(Step::NeedKeys { username: self.username.clone() })
+        self.state = State::Keys {
+            bare: bare.to_owned(),
+            nonce: format!("{client}{own}"),
+        };
+        Some(Step::NeedKeys {
+            username: self.username.clone(),
+        })
     }
 
     /// Gives the user's keys; `None` for a user that is not there, which is not told apart from a wrong password.
@@ -140,15 +169,25 @@ impl Server {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Plain { password } => {
                 let right = prepare(&password).is_ok_and(|p| {
-                    let tried = ScramKeys::derive(Mechanism::ScramSha256, &p, &keys.salt, keys.iterations);
+                    let tried =
+                        ScramKeys::derive(Mechanism::ScramSha256, &p, &keys.salt, keys.iterations);
                     bool::from(tried.stored_key.ct_eq(&keys.stored_key))
                 });
-                if known && right { self.success(Vec::new()) } else { self.fail(Condition::NotAuthorized) }
+                if known && right {
+                    self.success(Vec::new())
+                } else {
+                    self.fail(Condition::NotAuthorized)
+                }
             }
             State::Keys { bare, nonce } => {
                 let challenge = format!("r={nonce},s={},i={}", encode(&keys.salt), keys.iterations);
                 let auth = format!("{bare},{challenge}");
-                self.state = State::Final { keys, known, auth, nonce };
+                self.state = State::Final {
+                    keys,
+                    known,
+                    auth,
+                    nonce,
+                };
                 Step::Challenge(challenge.into_bytes())
             }
             _ => self.fail(Condition::MalformedRequest),
@@ -156,7 +195,11 @@ impl Server {
     }
 
     fn fake(&self) -> ScramKeys {
-        let salt = hmac(Mechanism::ScramSha256, &self.secret, self.username.as_bytes());
+        let salt = hmac(
+            Mechanism::ScramSha256,
+            &self.secret,
+            self.username.as_bytes(),
+        );
         let size = hash(self.mechanism, b"").len();
         ScramKeys {
             iterations: super::ITERATIONS,
@@ -167,7 +210,14 @@ impl Server {
     }
 
     /// client-final-message.
-    fn last(&mut self, text: &str, keys: &ScramKeys, known: bool, auth: &str, nonce: &str) -> Option<Step> {
+    fn last(
+        &mut self,
+        text: &str,
+        keys: &ScramKeys,
+        known: bool,
+        auth: &str,
+        nonce: &str,
+    ) -> Option<Step> {
         let (without_proof, proof) = text.rsplit_once(",p=")?;
         let mut parts = without_proof.split(',');
         let binding = super::decode(parts.next()?.strip_prefix("c=")?).ok()?;
@@ -191,7 +241,11 @@ impl Server {
     }
 
     fn success(&mut self, data: Vec<u8>) -> Step {
-        Step::Success { username: self.username.clone(), authzid: self.authzid.take(), data }
+        Step::Success {
+            username: self.username.clone(),
+            authzid: self.authzid.take(),
+            data,
+        }
     }
 }
 

@@ -5,7 +5,12 @@ pub fn utc_from_ms(ms: i64) -> String {
     let (days, in_day) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
     let (y, m, d) = civil(days);
     let (s, milli) = (in_day / 1000, in_day % 1000);
-    format!("{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}.{milli:03}Z", s / 3600, s / 60 % 60, s % 60)
+    format!(
+        "{y:04}-{m:02}-{d:02}T{:02}:{:02}:{:02}.{milli:03}Z",
+        s / 3600,
+        s / 60 % 60,
+        s % 60
+    )
 }
 
 /// Milliseconds since 1970 of a date and time of XEP-0082; fractions and offsets are taken into account.
@@ -24,7 +29,11 @@ pub fn ms_from_utc(text: &str) -> Option<i64> {
         o => {
             let (oh, om) = o[1..].split_once(':')?;
             let minutes = oh.parse::<i64>().ok()? * 60 + om.parse::<i64>().ok()?;
-            if o.starts_with('-') { -minutes } else { minutes }
+            if o.starts_with('-') {
+                -minutes
+            } else {
+                minutes
+            }
         }
     };
     let ok = (1..=12).contains(&m) && (1..=31).contains(&d) && h < 24 && min < 60 && s < 61;
@@ -62,8 +71,16 @@ mod tests {
     fn times_go_both_ways() {
         assert_eq!(utc_from_ms(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(ms_from_utc("1969-07-21T02:56:15Z"), Some(-14_159_025_000));
-        assert_eq!(ms_from_utc("1969-07-20T21:56:15-05:00"), Some(-14_159_025_000));
-        assert_eq!(ms_from_utc("2000-02-29T12:00:00.5Z").map(utc_from_ms).as_deref(), Some("2000-02-29T12:00:00.500Z"));
+        assert_eq!(
+            ms_from_utc("1969-07-20T21:56:15-05:00"),
+            Some(-14_159_025_000)
+        );
+        assert_eq!(
+            ms_from_utc("2000-02-29T12:00:00.5Z")
+                .map(utc_from_ms)
+                .as_deref(),
+            Some("2000-02-29T12:00:00.500Z")
+        );
         for ms in (-5_000_000_000_000i64..5_000_000_000_000).step_by(12_345_678_901) {
             assert_eq!(ms_from_utc(&utc_from_ms(ms)), Some(ms));
         }

@@ -55,7 +55,11 @@ fn unpercent(text: &str) -> Option<String> {
 
 /// The URI by which anyone registers with a token.
 pub fn register_uri(domain: &str, token: &str) -> String {
-    format!("xmpp:{}?register;preauth={}", percent(domain), percent(token))
+    format!(
+        "xmpp:{}?register;preauth={}",
+        percent(domain),
+        percent(token)
+    )
 }
 
 /// Reads an invitation as a person pastes it.
@@ -66,7 +70,9 @@ pub fn parse(text: &str) -> Option<Invite> {
         let address = unpercent(address)?;
         let mut parts = query.split(';');
         let action = parts.next()?;
-        let token = parts.find_map(|p| p.strip_prefix("preauth=")).and_then(unpercent)?;
+        let token = parts
+            .find_map(|p| p.strip_prefix("preauth="))
+            .and_then(unpercent)?;
         if !matches!(action, "register" | "roster") {
             return None;
         }
@@ -76,16 +82,31 @@ pub fn parse(text: &str) -> Option<Invite> {
             Some((name, domain)) => (Some(name.to_owned()), domain.to_owned()),
             None => (None, address),
         };
-        return Some(Invite::Register { domain, name, token });
+        return Some(Invite::Register {
+            domain,
+            name,
+            token,
+        });
     }
     let (authority, path) = text.strip_prefix("https://")?.split_once('/')?;
-    let token = path.strip_prefix("invite/")?.split(['?', '#', '/']).next().filter(|t| !t.is_empty())?;
+    let token = path
+        .strip_prefix("invite/")?
+        .split(['?', '#', '/'])
+        .next()
+        .filter(|t| !t.is_empty())?;
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !port.contains(']') => (host, port.parse().ok()?),
         _ => (authority, 443),
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Some(Invite::Link { host, port, token: unpercent(token)? })
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    Some(Invite::Link {
+        host,
+        port,
+        token: unpercent(token)?,
+    })
 }
 
 #[cfg(test)]
@@ -98,14 +119,43 @@ mod tests {
         let domain = "example.org".to_owned();
         let uri = register_uri(&domain, &token);
         assert_eq!(uri, "xmpp:example.org?register;preauth=TOKEN");
-        assert_eq!(parse(&uri), Some(Invite::Register { domain: domain.clone(), name: None, token: token.clone() }));
-        let named = Invite::Register { domain: domain.clone(), name: Some("j".into()), token: token.clone() };
-        assert_eq!(parse("xmpp:j@example.org?register;preauth=TOKEN"), Some(named));
-        let friend = Invite::Register { domain, name: None, token: token.clone() };
-        assert_eq!(parse("xmpp:j@example.org?roster;preauth=TOKEN;ibr=y"), Some(friend));
-        let link = Invite::Link { host: "::1".into(), port: 5281, token: token.clone() };
+        assert_eq!(
+            parse(&uri),
+            Some(Invite::Register {
+                domain: domain.clone(),
+                name: None,
+                token: token.clone()
+            })
+        );
+        let named = Invite::Register {
+            domain: domain.clone(),
+            name: Some("j".into()),
+            token: token.clone(),
+        };
+        assert_eq!(
+            parse("xmpp:j@example.org?register;preauth=TOKEN"),
+            Some(named)
+        );
+        let friend = Invite::Register {
+            domain,
+            name: None,
+            token: token.clone(),
+        };
+        assert_eq!(
+            parse("xmpp:j@example.org?roster;preauth=TOKEN;ibr=y"),
+            Some(friend)
+        );
+        let link = Invite::Link {
+            host: "::1".into(),
+            port: 5281,
+            token: token.clone(),
+        };
         assert_eq!(parse(" https://[::1]:5281/invite/TOKEN\n"), Some(link));
-        let link = Invite::Link { host: "chat.example".into(), port: 443, token };
+        let link = Invite::Link {
+            host: "chat.example".into(),
+            port: 443,
+            token,
+        };
         assert_eq!(parse("https://chat.example/invite/TOKEN"), Some(link));
         assert_eq!(parse("https://chat.example/"), None);
     }

@@ -48,7 +48,10 @@ pub struct Offline {
 impl Offline {
     /// From the stored cursor and the archive's last seq.
     pub fn load(&mut self, value: &[u8]) {
-        self.cursor = std::str::from_utf8(value).ok().and_then(|t| t.parse().ok()).unwrap_or(0);
+        self.cursor = std::str::from_utf8(value)
+            .ok()
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(0);
     }
 
     /// The archive ends here.
@@ -101,7 +104,8 @@ impl Offline {
 
     /// Messages reached a socket. Gives the new cursor if it moved.
     pub fn written(&mut self, seqs: &[u64]) -> Option<Cursor> {
-        self.written.extend(seqs.iter().filter(|s| **s > self.cursor));
+        self.written
+            .extend(seqs.iter().filter(|s| **s > self.cursor));
         self.advance()
     }
 

@@ -147,9 +147,17 @@ pub fn has_room(cx: &Cx<'_>, jid: &BareJid) -> bool {
 fn push(cx: &mut Cx<'_>, item: Element) {
     let mut query = Element::bare("query", ns::ROSTER);
     query.append_child(item);
-    let targets: Vec<_> = cx.entity.sessions.iter().filter(|s| s.interested).map(|s| (s.id, s.full.clone())).collect();
+    let targets: Vec<_> = cx
+        .entity
+        .sessions
+        .iter()
+        .filter(|s| s.interested)
+        .map(|s| (s.id, s.full.clone()))
+        .collect();
     for (session, full) in targets {
-        let iq = Stanza::iq("set", &crate::server::random_id()).to(full).child(&query);
+        let iq = Stanza::iq("set", &crate::server::random_id())
+            .to(full)
+            .child(&query);
         cx.deliver(session, iq.to_bytes());
     }
 }

@@ -40,11 +40,19 @@ impl Module for Commands {
             // XEP-0050 section 4.4.
             _ => return Answer::Error(ErrorKind::BAD_REQUEST),
         }
-        let Some(from) = iq.from.as_ref().map(|f| f.to_bare()) else { return Answer::Error(ErrorKind::FORBIDDEN) };
-        let Some(server) = cx.server.arc() else { return Answer::Error(ErrorKind::INTERNAL_SERVER_ERROR) };
+        let Some(from) = iq.from.as_ref().map(|f| f.to_bare()) else {
+            return Answer::Error(ErrorKind::FORBIDDEN);
+        };
+        let Some(server) = cx.server.arc() else {
+            return Answer::Error(ErrorKind::INTERNAL_SERVER_ERROR);
+        };
         let iq = iq.clone();
         cx.answer_later(async move {
-            match server.accounts.create_invite(Some(from), false, crate::accounts::INVITE_TTL).await {
+            match server
+                .accounts
+                .create_invite(Some(from), false, crate::accounts::INVITE_TTL)
+                .await
+            {
                 Ok(invite) => {
                     let uris = server.invite_uris(&invite);
                     let mut done = command("completed", None);
@@ -58,7 +66,8 @@ impl Module for Commands {
 }
 
 fn may_invite(cx: &Cx<'_>, iq: &Stanza) -> bool {
-    iq.from.as_ref().is_some_and(|f| is_local(cx.server, f)) && cx.server.config().registration_mode() != "closed"
+    iq.from.as_ref().is_some_and(|f| is_local(cx.server, f))
+        && cx.server.config().registration_mode() != "closed"
 }
 
 /// A `<command/>` in answer (XEP-0050 section 3).
@@ -66,7 +75,11 @@ fn command(status: &str, session: Option<&str>) -> Element {
     let mut element = Element::bare("command", ns::COMMANDS);
     set(&mut element, "node", ns::INVITE);
     set(&mut element, "status", status);
-    set(&mut element, "sessionid", session.unwrap_or(&crate::server::random_id()));
+    set(
+        &mut element,
+        "sessionid",
+        session.unwrap_or(&crate::server::random_id()),
+    );
     element
 }
 
@@ -84,7 +97,11 @@ fn result_form(uris: &[String], expires: &str) -> Element {
         form.append_child(field);
     };
     for uri in uris {
-        let (var, label) = if uri.starts_with("xmpp:") { ("uri", "Invite URI") } else { ("landing-url", "Invite link") };
+        let (var, label) = if uri.starts_with("xmpp:") {
+            ("uri", "Invite URI")
+        } else {
+            ("landing-url", "Invite link")
+        };
         field(var, label, uri);
     }
     field("expire", "Valid until", expires);

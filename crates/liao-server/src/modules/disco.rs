@@ -55,7 +55,9 @@ impl Module for Disco {
 
 /// Section 8: the owner and those who see the owner's presence may ask.
 fn may_see(cx: &Cx<'_>, from: Option<&Jid>) -> bool {
-    let Some(bare) = from.map(Jid::to_bare) else { return false };
+    let Some(bare) = from.map(Jid::to_bare) else {
+        return false;
+    };
     bare == cx.entity.bare || cx.entity.roster.get(&bare).is_some_and(|c| c.from)
 }
 
@@ -97,7 +99,13 @@ fn describe(query: &mut Element, at: At) {
 }
 
 fn items(cx: &Cx<'_>, query: &mut Element) {
-    for service in cx.server.services.get().map(Vec::as_slice).unwrap_or_default() {
+    for service in cx
+        .server
+        .services
+        .get()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+    {
         let (jid, name) = service.item();
         let mut item = Element::bare("item", ns::DISCO_ITEMS);
         set(&mut item, "jid", &jid);

@@ -38,7 +38,12 @@ fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
     let to = stanza.to.as_ref().filter(|to| to.is_full());
     let exact = to.and_then(|to| cx.entity.by_resource(to)).map(|s| s.id);
     let reachable = |cx: &Cx<'_>| -> Vec<u64> {
-        cx.entity.sessions.iter().filter(|s| s.is_reachable()).map(|s| s.id).collect()
+        cx.entity
+            .sessions
+            .iter()
+            .filter(|s| s.is_reachable())
+            .map(|s| s.id)
+            .collect()
     };
     match (stanza.type_str(), exact) {
         (_, Some(session)) => keep_or_give(cx, stanza, vec![session]),
@@ -75,7 +80,11 @@ fn is_kept(stanza: &Stanza) -> bool {
 fn dedup(stanza: &Stanza) -> Option<[u8; 16]> {
     let origin = stanza.get("origin-id", ns::STANZA_ID)?;
     let mut hash = Sha256::new();
-    for part in [stanza.from.as_ref()?.to_bare().as_str(), stanza.to.as_ref()?.to_bare().as_str(), origin.attr("id")?] {
+    for part in [
+        stanza.from.as_ref()?.to_bare().as_str(),
+        stanza.to.as_ref()?.to_bare().as_str(),
+        origin.attr("id")?,
+    ] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
@@ -96,12 +105,24 @@ fn keep_or_give(cx: &mut Cx<'_>, stanza: &Stanza, targets: Vec<u64>) {
         return;
     }
     if targets.is_empty() && cx.entity.offline.waiting() >= limits::OFFLINE_MESSAGES as u64 {
-        return cx.route(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE.with_text("too many messages wait already")));
+        return cx
+            .route(stanza.error(
+                &ErrorKind::SERVICE_UNAVAILABLE.with_text("too many messages wait already"),
+            ));
     }
     let from = stanza.from.as_ref().map(Jid::to_bare);
-    let sender = stanza.from.as_ref().filter(|f| is_local(cx.server, f) && f.node().is_some()).map(|f| f.to_bare());
+    let sender = stanza
+        .from
+        .as_ref()
+        .filter(|f| is_local(cx.server, f) && f.node().is_some())
+        .map(|f| f.to_bare());
     let own = from.as_ref() == Some(&cx.entity.bare);
-    let row = cx.out.ops.iter().filter(|op| matches!(op, Op::Archive(_))).count();
+    let row = cx
+        .out
+        .ops
+        .iter()
+        .filter(|op| matches!(op, Op::Archive(_)))
+        .count();
     cx.out.ops.push(Op::Archive(NewMessage {
         // A note to oneself has one owner and one place.
         from_owner: sender.filter(|_| !own).map(|s| s.to_string()),
@@ -114,6 +135,14 @@ fn keep_or_give(cx: &mut Cx<'_>, stanza: &Stanza, targets: Vec<u64>) {
     }));
     cx.out.refusals.push(stanza.clone());
     // While kept messages are being handed out, new ones join them, in order.
-    let sessions = if cx.entity.offline.catching_up { Vec::new() } else { targets };
-    cx.out.releases.push(Release::Archived { sessions, bytes, row });
+    let sessions = if cx.entity.offline.catching_up {
+        Vec::new()
+    } else {
+        targets
+    };
+    cx.out.releases.push(Release::Archived {
+        sessions,
+        bytes,
+        row,
+    });
 }

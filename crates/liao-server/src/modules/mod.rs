@@ -34,14 +34,22 @@ pub static ALL: &[&dyn Module] = &[
 
 /// The module that answers an IQ payload.
 pub fn for_iq(name: &str, ns: &str, at: At) -> Option<&'static dyn Module> {
-    ALL.iter().copied().find(|m| m.spec().iqs.iter().any(|(n, s, a)| *n == name && *s == ns && *a == at))
+    ALL.iter().copied().find(|m| {
+        m.spec()
+            .iqs
+            .iter()
+            .any(|(n, s, a)| *n == name && *s == ns && *a == at)
+    })
 }
 
 /// The collections that hooks read.
 pub fn needs() -> &'static [&'static str] {
     static NEEDS: OnceLock<Vec<&'static str>> = OnceLock::new();
     NEEDS.get_or_init(|| {
-        let mut all: Vec<_> = ALL.iter().flat_map(|m| m.spec().needs.iter().copied()).collect();
+        let mut all: Vec<_> = ALL
+            .iter()
+            .flat_map(|m| m.spec().needs.iter().copied())
+            .collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -58,8 +66,15 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), ALL.len());
-        let mut iqs: Vec<_> =
-            ALL.iter().flat_map(|m| m.spec().iqs.iter().map(|(n, s, a)| format!("{n} {s} {a:?}"))).collect();
+        let mut iqs: Vec<_> = ALL
+            .iter()
+            .flat_map(|m| {
+                m.spec()
+                    .iqs
+                    .iter()
+                    .map(|(n, s, a)| format!("{n} {s} {a:?}"))
+            })
+            .collect();
         let all = iqs.len();
         iqs.sort_unstable();
         iqs.dedup();

@@ -26,7 +26,13 @@ impl Module for Offline {
                 cx.entity.offline.catching_up = true;
                 cx.entity.offline.page_after = cx.entity.offline.cursor();
             }
-            SessionChange::Ending(id) if !cx.entity.sessions.iter().any(|s| s.id != id && s.is_reachable()) => {
+            SessionChange::Ending(id)
+                if !cx
+                    .entity
+                    .sessions
+                    .iter()
+                    .any(|s| s.id != id && s.is_reachable()) =>
+            {
                 cx.entity.offline.catching_up = false;
                 cx.entity.offline.withdraw();
             }

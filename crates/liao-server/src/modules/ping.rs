@@ -10,7 +10,10 @@ static SPEC: Spec = Spec {
     xeps: &["0199"],
     features: &[ns::PING],
     account_features: &[ns::PING],
-    iqs: &[("ping", ns::PING, At::Domain), ("ping", ns::PING, At::Account)],
+    iqs: &[
+        ("ping", ns::PING, At::Domain),
+        ("ping", ns::PING, At::Account),
+    ],
     doc: "Answers pings.",
     ..Spec::EMPTY
 };

@@ -10,7 +10,11 @@ use liao_proto::stanza::{ErrorKind, Kind, Stanza};
 
 pub struct Presence;
 
-static SPEC: Spec = Spec { name: "presence", doc: "Who is online, and what they say of it (RFC 6121 section 4).", ..Spec::EMPTY };
+static SPEC: Spec = Spec {
+    name: "presence",
+    doc: "Who is online, and what they say of it (RFC 6121 section 4).",
+    ..Spec::EMPTY
+};
 
 impl Module for Presence {
     fn spec(&self) -> &'static Spec {
@@ -70,7 +74,9 @@ fn available(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
             return cx.deliver(session, answer.to_bytes());
         }
     };
-    let Some(s) = cx.entity.session(session) else { return };
+    let Some(s) = cx.entity.session(session) else {
+        return;
+    };
     let was_reachable = s.is_reachable();
     let initial = s.presence.replace(stanza.clone()).is_none();
     s.priority = priority;
@@ -79,8 +85,13 @@ fn available(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
         for contact in engine::watched(cx) {
             cx.route(Stanza::presence("probe").from(full.clone()).to(contact));
         }
-        let others: Vec<Stanza> =
-            cx.entity.sessions.iter().filter(|s| s.id != session).filter_map(|s| s.presence.clone()).collect();
+        let others: Vec<Stanza> = cx
+            .entity
+            .sessions
+            .iter()
+            .filter(|s| s.id != session)
+            .filter_map(|s| s.presence.clone())
+            .collect();
         for other in others {
             cx.deliver(session, other.to(full.clone()).to_bytes());
         }
@@ -96,7 +107,9 @@ fn available(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
 /// Section 4.6.
 fn directed(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
     let Some(to) = stanza.to.clone() else { return };
-    let Some(s) = cx.entity.session(session) else { return };
+    let Some(s) = cx.entity.session(session) else {
+        return;
+    };
     if stanza.type_.is_some() {
         s.directed.remove(&to);
     } else if s.directed.len() >= limits::DIRECTED_PRESENCE && !s.directed.contains(&to) {
@@ -116,15 +129,28 @@ fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
         if bare == cx.entity.bare || cx.entity.roster.get(&bare).is_some_and(|c| c.from) {
             engine::tell(cx, from);
         } else {
-            let no = Stanza::presence("unsubscribed").from(cx.entity.bare.clone()).to(bare);
+            let no = Stanza::presence("unsubscribed")
+                .from(cx.entity.bare.clone())
+                .to(bare);
             cx.route(no);
         }
         return;
     }
     let to = stanza.to.as_ref().filter(|to| to.is_full());
     let targets: Vec<u64> = match to {
-        Some(full) => cx.entity.by_resource(full).map(|s| s.id).into_iter().collect(),
-        None => cx.entity.sessions.iter().filter(|s| s.presence.is_some()).map(|s| s.id).collect(),
+        Some(full) => cx
+            .entity
+            .by_resource(full)
+            .map(|s| s.id)
+            .into_iter()
+            .collect(),
+        None => cx
+            .entity
+            .sessions
+            .iter()
+            .filter(|s| s.presence.is_some())
+            .map(|s| s.id)
+            .collect(),
     };
     let bytes = stanza.to_bytes();
     for session in targets {

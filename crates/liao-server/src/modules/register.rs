@@ -13,7 +13,10 @@ static SPEC: Spec = Spec {
     name: "register",
     xeps: &["0077", "0445"],
     features: &[ns::REGISTER],
-    iqs: &[("query", ns::REGISTER, At::Domain), ("query", ns::REGISTER, At::Account)],
+    iqs: &[
+        ("query", ns::REGISTER, At::Domain),
+        ("query", ns::REGISTER, At::Account),
+    ],
     doc: "Accounts: made by invite or openly, password changed, given up.",
     ..Spec::EMPTY
 };
@@ -31,7 +34,9 @@ impl Module for Register {
         if at == At::Account && me != cx.entity.bare {
             return Answer::Error(ErrorKind::SERVICE_UNAVAILABLE);
         }
-        let Some(name) = me.node().map(|n| n.to_string()) else { return Answer::Error(ErrorKind::NOT_ALLOWED) };
+        let Some(name) = me.node().map(|n| n.to_string()) else {
+            return Answer::Error(ErrorKind::NOT_ALLOWED);
+        };
         if iq.type_.as_deref() == Some("get") {
             let mut form = registration::form();
             form.append_child(Element::bare("registered", ns::REGISTER));
@@ -43,7 +48,9 @@ impl Module for Register {
             if payload.children().count() != 1 {
                 return Answer::Error(ErrorKind::BAD_REQUEST);
             }
-            let Some(server) = cx.server.arc() else { return Answer::Error(ErrorKind::INTERNAL_SERVER_ERROR) };
+            let Some(server) = cx.server.arc() else {
+                return Answer::Error(ErrorKind::INTERNAL_SERVER_ERROR);
+            };
             return cx.answer_later(async move {
                 // Section 3.2: the answer goes out before the stream ends.
                 match accounts.delete(&name).await {
@@ -55,7 +62,12 @@ impl Module for Register {
                 }
             });
         }
-        let text = |n: &str| payload.get_child(n, ns::REGISTER).map(Element::text).filter(|t| !t.is_empty());
+        let text = |n: &str| {
+            payload
+                .get_child(n, ns::REGISTER)
+                .map(Element::text)
+                .filter(|t| !t.is_empty())
+        };
         match (text("username"), text("password")) {
             (Some(user), Some(password)) if user == name => cx.answer_later(async move {
                 match accounts.set_password(&name, &password).await {

@@ -23,7 +23,9 @@ impl Module for Roster {
     }
 
     fn on_iq(&self, cx: &mut Cx<'_>, iq: &Stanza, payload: &Element, _: At) -> Answer {
-        let Some(from) = &iq.from else { return Answer::Error(ErrorKind::FORBIDDEN) };
+        let Some(from) = &iq.from else {
+            return Answer::Error(ErrorKind::FORBIDDEN);
+        };
         if from.to_bare() != cx.entity.bare {
             // Section 2.3.3 and 2.1.5: nobody but the user.
             return Answer::Error(ErrorKind::FORBIDDEN);
@@ -40,7 +42,12 @@ impl Module for Roster {
 
 /// Section 2.1.3 and 2.2.
 fn get(cx: &mut Cx<'_>, from: &Jid) -> Answer {
-    if let Some(session) = cx.entity.sessions.iter_mut().find(|s| s.full.as_str() == from.as_str()) {
+    if let Some(session) = cx
+        .entity
+        .sessions
+        .iter_mut()
+        .find(|s| s.full.as_str() == from.as_str())
+    {
         session.interested = true;
     }
     let mut query = Element::bare("query", ns::ROSTER);
@@ -53,19 +60,26 @@ fn get(cx: &mut Cx<'_>, from: &Jid) -> Answer {
 /// Section 2.3.3 (errors), 2.4 and 2.5.
 fn change(cx: &mut Cx<'_>, payload: &Element) -> Result<(), ErrorKind> {
     let mut items = payload.children();
-    let (Some(item), None) = (items.next(), items.next()) else { return Err(ErrorKind::BAD_REQUEST) };
+    let (Some(item), None) = (items.next(), items.next()) else {
+        return Err(ErrorKind::BAD_REQUEST);
+    };
     if !item.is("item", ns::ROSTER) {
         return Err(ErrorKind::BAD_REQUEST);
     }
     let jid = item.attr("jid").ok_or(ErrorKind::BAD_REQUEST)?;
-    let jid = Jid::new(jid).map_err(|_| ErrorKind::JID_MALFORMED)?.into_bare();
+    let jid = Jid::new(jid)
+        .map_err(|_| ErrorKind::JID_MALFORMED)?
+        .into_bare();
     if item.attr("subscription") == Some("remove") {
         return remove(cx, &jid);
     }
     if jid == cx.entity.bare {
         return Err(ErrorKind::NOT_ALLOWED.with_text("you are your own friend already"));
     }
-    let name = item.attr("name").filter(|n| !n.is_empty()).map(str::to_owned);
+    let name = item
+        .attr("name")
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned);
     let mut groups: Vec<String> = Vec::new();
     for group in item.children().filter(|c| c.is("group", ns::ROSTER)) {
         let text = group.text();
@@ -77,14 +91,28 @@ fn change(cx: &mut Cx<'_>, payload: &Element) -> Result<(), ErrorKind> {
         }
         groups.push(text);
     }
-    if name.as_ref().is_some_and(|n| n.len() > limits::ROSTER_NAME_BYTES) || groups.len() > limits::ROSTER_GROUPS {
-        return Err(ErrorKind::NOT_ACCEPTABLE.with_text("the name is too long, or there are too many groups"));
+    if name
+        .as_ref()
+        .is_some_and(|n| n.len() > limits::ROSTER_NAME_BYTES)
+        || groups.len() > limits::ROSTER_GROUPS
+    {
+        return Err(ErrorKind::NOT_ACCEPTABLE
+            .with_text("the name is too long, or there are too many groups"));
     }
     if !engine::has_room(cx, &jid) {
         return Err(ErrorKind::RESOURCE_CONSTRAINT.with_text("the contact list is full"));
     }
     let old = cx.entity.roster.get(&jid).cloned().unwrap_or_default();
-    engine::put(cx, &jid, Contact { name, groups, hidden: false, ..old });
+    engine::put(
+        cx,
+        &jid,
+        Contact {
+            name,
+            groups,
+            hidden: false,
+            ..old
+        },
+    );
     Ok(())
 }
 
@@ -93,14 +121,26 @@ fn remove(cx: &mut Cx<'_>, jid: &BareJid) -> Result<(), ErrorKind> {
     if cx.entity.roster.get(jid).is_none_or(|c| c.hidden) {
         return Err(ErrorKind::ITEM_NOT_FOUND);
     }
-    let Some(old) = engine::remove(cx, jid) else { return Err(ErrorKind::ITEM_NOT_FOUND) };
+    let Some(old) = engine::remove(cx, jid) else {
+        return Err(ErrorKind::ITEM_NOT_FOUND);
+    };
     let me: Jid = cx.entity.bare.clone().into();
     if old.to || old.ask {
-        cx.route(Stanza::presence("unsubscribe").from(me.clone()).to(jid.clone()));
+        cx.route(
+            Stanza::presence("unsubscribe")
+                .from(me.clone())
+                .to(jid.clone()),
+        );
     }
     if old.from || old.request.is_some() {
         cx.route(Stanza::presence("unsubscribed").from(me).to(jid.clone()));
-        let full: Vec<_> = cx.entity.sessions.iter().filter(|s| s.presence.is_some()).map(|s| s.full.clone()).collect();
+        let full: Vec<_> = cx
+            .entity
+            .sessions
+            .iter()
+            .filter(|s| s.presence.is_some())
+            .map(|s| s.full.clone())
+            .collect();
         for full in full {
             cx.route(Stanza::presence("unavailable").from(full).to(jid.clone()));
         }

@@ -7,7 +7,10 @@ pub struct Session;
 
 static SPEC: Spec = Spec {
     name: "session",
-    iqs: &[("session", ns::SESSION, At::Domain), ("session", ns::SESSION, At::Account)],
+    iqs: &[
+        ("session", ns::SESSION, At::Domain),
+        ("session", ns::SESSION, At::Account),
+    ],
     doc: "Lets clients of RFC 3921 establish a session.",
     ..Spec::EMPTY
 };

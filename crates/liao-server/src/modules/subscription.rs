@@ -22,8 +22,12 @@ impl Module for Subscription {
     }
 
     fn on_send(&self, cx: &mut Cx<'_>, _session: u64, stanza: &mut Stanza) -> Flow {
-        let Some(type_) = subscription_type(stanza) else { return Flow::Continue };
-        let Some(to) = stanza.to.as_ref().map(Jid::to_bare) else { return Flow::Done };
+        let Some(type_) = subscription_type(stanza) else {
+            return Flow::Continue;
+        };
+        let Some(to) = stanza.to.as_ref().map(Jid::to_bare) else {
+            return Flow::Done;
+        };
         if to == cx.entity.bare {
             return Flow::Done;
         }
@@ -35,8 +39,12 @@ impl Module for Subscription {
     }
 
     fn on_deliver(&self, cx: &mut Cx<'_>, stanza: &mut Stanza) -> Flow {
-        let Some(type_) = subscription_type(stanza) else { return Flow::Continue };
-        let Some(from) = stanza.from.as_ref().map(Jid::to_bare) else { return Flow::Done };
+        let Some(type_) = subscription_type(stanza) else {
+            return Flow::Continue;
+        };
+        let Some(from) = stanza.from.as_ref().map(Jid::to_bare) else {
+            return Flow::Done;
+        };
         if cx.entity.behind != Behind::Account {
             // Section 3.1.3, first case: no such account.
             if type_ == "subscribe" && cx.entity.behind == Behind::Nobody {
@@ -51,8 +59,15 @@ impl Module for Subscription {
 
     fn on_session(&self, cx: &mut Cx<'_>, change: SessionChange) {
         // Section 3.1.3: an unanswered request is shown to each resource that becomes available.
-        let SessionChange::Reachable(session) = change else { return };
-        let waiting: Vec<String> = cx.entity.roster.iter().filter_map(|(_, c)| c.request.clone()).collect();
+        let SessionChange::Reachable(session) = change else {
+            return;
+        };
+        let waiting: Vec<String> = cx
+            .entity
+            .roster
+            .iter()
+            .filter_map(|(_, c)| c.request.clone())
+            .collect();
         for request in waiting {
             cx.deliver(session, request.into());
         }
@@ -65,21 +80,32 @@ fn subscription_type(stanza: &Stanza) -> Option<&'static str> {
         return None;
     }
     let type_ = stanza.type_.as_deref()?;
-    ["subscribe", "subscribed", "unsubscribe", "unsubscribed"].into_iter().find(|t| *t == type_)
+    ["subscribe", "subscribed", "unsubscribe", "unsubscribed"]
+        .into_iter()
+        .find(|t| *t == type_)
 }
 
 /// A presence from this account's bare address.
 fn answer(cx: &mut Cx<'_>, type_: &str, to: &BareJid) {
-    let stanza = Stanza::presence(type_).from(cx.entity.bare.clone()).to(to.clone());
+    let stanza = Stanza::presence(type_)
+        .from(cx.entity.bare.clone())
+        .to(to.clone());
     cx.route(stanza);
 }
 
 /// Appendix A.2: what the user sends.
 fn outbound(cx: &mut Cx<'_>, type_: &str, to: &BareJid, stanza: Stanza) {
-    let fresh = Contact { hidden: true, ..Contact::default() };
+    let fresh = Contact {
+        hidden: true,
+        ..Contact::default()
+    };
     let mut c = cx.entity.roster.get(to).cloned().unwrap_or(fresh);
     if !engine::has_room(cx, to) {
-        cx.route(Stanza::presence("unsubscribed").from(to.clone()).to(cx.entity.bare.clone()));
+        cx.route(
+            Stanza::presence("unsubscribed")
+                .from(to.clone())
+                .to(cx.entity.bare.clone()),
+        );
         return;
     }
     match type_ {
@@ -134,7 +160,13 @@ fn outbound(cx: &mut Cx<'_>, type_: &str, to: &BareJid, stanza: Stanza) {
 
 /// Section 3.2.2: who may no longer see us is told that we are gone.
 fn say_gone(cx: &mut Cx<'_>, to: &BareJid) {
-    let full: Vec<_> = cx.entity.sessions.iter().filter(|s| s.presence.is_some()).map(|s| s.full.clone()).collect();
+    let full: Vec<_> = cx
+        .entity
+        .sessions
+        .iter()
+        .filter(|s| s.presence.is_some())
+        .map(|s| s.full.clone())
+        .collect();
     for full in full {
         cx.route(Stanza::presence("unavailable").from(full).to(to.clone()));
     }
@@ -143,7 +175,10 @@ fn say_gone(cx: &mut Cx<'_>, to: &BareJid) {
 /// Appendix A.3: what arrives for the user.
 fn inbound(cx: &mut Cx<'_>, type_: &str, from: &BareJid, stanza: Stanza) {
     let known = cx.entity.roster.get(from).cloned();
-    let mut c = known.unwrap_or(Contact { hidden: true, ..Contact::default() });
+    let mut c = known.unwrap_or(Contact {
+        hidden: true,
+        ..Contact::default()
+    });
     match type_ {
         "subscribe" if c.from => answer(cx, "subscribed", from),
         "subscribe" if c.approved => {
@@ -195,7 +230,13 @@ fn inbound(cx: &mut Cx<'_>, type_: &str, from: &BareJid, stanza: Stanza) {
 /// To all available resources.
 fn show(cx: &mut Cx<'_>, stanza: &Stanza) {
     let bytes = stanza.to_bytes();
-    let all: Vec<u64> = cx.entity.sessions.iter().filter(|s| s.presence.is_some()).map(|s| s.id).collect();
+    let all: Vec<u64> = cx
+        .entity
+        .sessions
+        .iter()
+        .filter(|s| s.presence.is_some())
+        .map(|s| s.id)
+        .collect();
     for session in all {
         cx.deliver(session, bytes.clone());
     }

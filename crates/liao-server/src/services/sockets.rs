@@ -61,11 +61,17 @@ impl Gateway {
     /// At `sockets.DOMAIN`.
     pub fn new(domain: &BareJid) -> Option<Arc<Gateway>> {
         let address = BareJid::new(&format!("sockets.{domain}")).ok()?;
-        Some(Arc::new(Gateway { address, callers: Mutex::default(), numbers: tokio::sync::Mutex::default() }))
+        Some(Arc::new(Gateway {
+            address,
+            callers: Mutex::default(),
+            numbers: tokio::sync::Mutex::default(),
+        }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Caller>> {
-        self.callers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.callers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn caller_name(stanza: &Stanza) -> Option<String> {
@@ -79,15 +85,23 @@ impl Gateway {
         let body = stanza.text_of("body", ns::CLIENT)?;
         let callers = self.lock();
         let from = stanza.from.as_ref()?.to_bare();
-        let caller = Gateway::caller_name(stanza).and_then(|n| callers.get(&n)).filter(|c| c.owner == from);
+        let caller = Gateway::caller_name(stanza)
+            .and_then(|n| callers.get(&n))
+            .filter(|c| c.owner == from);
         let Some(caller) = caller else {
-            let gone = ErrorKind { type_: "wait", ..ErrorKind::SERVICE_UNAVAILABLE }.with_text("this caller has hung up");
+            let gone = ErrorKind {
+                type_: "wait",
+                ..ErrorKind::SERVICE_UNAVAILABLE
+            }
+            .with_text("this caller has hung up");
             return Some(stanza.error(&gone));
         };
         match caller.words.try_send(body) {
             // XEP-0184: the words are with the gateway's task for this peer.
             Ok(()) => None,
-            Err(_) => Some(stanza.error(&ErrorKind::RESOURCE_CONSTRAINT.with_text("too much waits for this caller"))),
+            Err(_) => Some(stanza.error(
+                &ErrorKind::RESOURCE_CONSTRAINT.with_text("too much waits for this caller"),
+            )),
         }
     }
 
@@ -97,8 +111,15 @@ impl Gateway {
         let from = stanza.from.clone()?;
         match stanza.type_.as_deref() {
             Some("probe") => {
-                let here = self.lock().get(&name).is_some_and(|c| c.owner == from.to_bare());
-                Some(Stanza::presence(if here { "" } else { "unavailable" }).from(me).to(from))
+                let here = self
+                    .lock()
+                    .get(&name)
+                    .is_some_and(|c| c.owner == from.to_bare());
+                Some(
+                    Stanza::presence(if here { "" } else { "unavailable" })
+                        .from(me)
+                        .to(from),
+                )
             }
             Some("subscribe") => Some(Stanza::presence("subscribed").from(me).to(from)),
             Some("unsubscribe") => Some(Stanza::presence("unsubscribed").from(me).to(from)),
@@ -111,7 +132,10 @@ impl Gateway {
         if stanza.is_answer() {
             return None;
         }
-        let Some(info) = stanza.get("query", ns::DISCO_INFO).filter(|_| stanza.type_.as_deref() == Some("get")) else {
+        let Some(info) = stanza
+            .get("query", ns::DISCO_INFO)
+            .filter(|_| stanza.type_.as_deref() == Some("get"))
+        else {
             return Some(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));
         };
         let mut query = Element::bare("query", info.ns());
@@ -140,9 +164,17 @@ impl Gateway {
         let _order = self.numbers.lock().await;
         let owner = self.address.to_string();
         let last = server.store.get(COLLECTION, &owner, "last").await.ok()?;
-        let last: u64 = last.and_then(|v| String::from_utf8(v).ok()).and_then(|t| t.parse().ok()).unwrap_or(0);
+        let last: u64 = last
+            .and_then(|v| String::from_utf8(v).ok())
+            .and_then(|t| t.parse().ok())
+            .unwrap_or(0);
         let value = (last + 1).to_string().into_bytes();
-        let put = Op::Put { collection: COLLECTION, owner, key: "last".into(), value };
+        let put = Op::Put {
+            collection: COLLECTION,
+            owner,
+            key: "last".into(),
+            value,
+        };
         server.store.committed(vec![put]).await.ok()?;
         Some(last + 1)
     }
@@ -158,16 +190,38 @@ impl Gateway {
             return Err("too many callers, try again later");
         }
         let Some(owner) = Gateway::owner(server).await else {
-            return Err("nobody has an account here yet; open the invite link that `liao serve` shows");
+            return Err(
+                "nobody has an account here yet; open the invite link that `liao serve` shows",
+            );
         };
-        let Some(number) = self.number(server).await else { return Err("the disk cannot be written, try again later") };
+        let Some(number) = self.number(server).await else {
+            return Err("the disk cannot be written, try again later");
+        };
         let name = format!("{kind}-{number}");
-        let Ok(jid) = BareJid::new(&format!("{name}@{}", self.address)) else { return Err("no name could be made") };
+        let Ok(jid) = BareJid::new(&format!("{name}@{}", self.address)) else {
+            return Err("no name could be made");
+        };
         let (words, receiver) = mpsc::channel(WAITING);
-        self.lock().insert(name.clone(), Caller { owner: owner.clone(), words });
+        self.lock().insert(
+            name.clone(),
+            Caller {
+                owner: owner.clone(),
+                words,
+            },
+        );
         let (contact, label) = (jid.clone(), format!("{name} ({peer})"));
-        server.within(&owner, move |cx| roster::befriend(cx, &contact, Some(label), Some("Sockets".into()))).await;
-        let contact = Contact { server: server.clone(), name, jid, owner, spoke: false };
+        server
+            .within(&owner, move |cx| {
+                roster::befriend(cx, &contact, Some(label), Some("Sockets".into()))
+            })
+            .await;
+        let contact = Contact {
+            server: server.clone(),
+            name,
+            jid,
+            owner,
+            spoke: false,
+        };
         contact.presence("");
         Ok((contact, receiver))
     }
@@ -178,7 +232,10 @@ impl Gateway {
         if !contact.spoke {
             // Nobody said anything: the contact would only be litter.
             let jid = contact.jid.clone();
-            contact.server.post(contact.owner.clone(), Item::Do(Box::new(move |cx| drop(roster::remove(cx, &jid)))));
+            contact.server.post(
+                contact.owner.clone(),
+                Item::Do(Box::new(move |cx| drop(roster::remove(cx, &jid)))),
+            );
         }
     }
 
@@ -186,7 +243,11 @@ impl Gateway {
     pub async fn tcp(self: Arc<Gateway>, server: Arc<Server>, listener: TcpListener) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => drop(tokio::spawn(self.clone().tcp_caller(server.clone(), stream, peer))),
+                Ok((stream, peer)) => drop(tokio::spawn(self.clone().tcp_caller(
+                    server.clone(),
+                    stream,
+                    peer,
+                ))),
                 Err(error) => {
                     tracing::warn!(%error, "a caller of the sockets gateway could not be taken");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -195,7 +256,12 @@ impl Gateway {
         }
     }
 
-    async fn tcp_caller(self: Arc<Gateway>, server: Arc<Server>, mut stream: TcpStream, peer: SocketAddr) {
+    async fn tcp_caller(
+        self: Arc<Gateway>,
+        server: Arc<Server>,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+    ) {
         let mut talk = Conversation::new(Carrier::Tcp, false, None);
         let (mut contact, mut words) = match self.arrive(&server, "tcp", peer).await {
             Ok(pair) => pair,
@@ -234,7 +300,9 @@ impl Gateway {
         let mut space = vec![0u8; 65_536];
         loop {
             // "Port unreachable" of an earlier answer surfaces here on some systems; it is nobody's end.
-            let Ok((n, peer)) = socket.recv_from(&mut space).await else { continue };
+            let Ok((n, peer)) = socket.recv_from(&mut space).await else {
+                continue;
+            };
             callers.retain(|_, c| !c.is_closed());
             let bytes = space[..n].to_vec();
             if let Some(caller) = callers.get(&peer) {
@@ -248,7 +316,10 @@ impl Gateway {
             let (sender, receiver) = mpsc::channel(WAITING);
             let _ = sender.try_send(bytes);
             callers.insert(peer, sender);
-            tokio::spawn(self.clone().udp_caller(server.clone(), socket.clone(), peer, receiver));
+            tokio::spawn(
+                self.clone()
+                    .udp_caller(server.clone(), socket.clone(), peer, receiver),
+            );
         }
     }
 
@@ -314,15 +385,26 @@ struct Contact {
 
 impl Contact {
     fn presence(&self, type_: &str) {
-        self.server.route(Stanza::presence(type_).from(self.jid.clone()).to(self.owner.clone()), None);
+        self.server.route(
+            Stanza::presence(type_)
+                .from(self.jid.clone())
+                .to(self.owner.clone()),
+            None,
+        );
     }
 
     /// Hands on what the caller said; `true` if it said goodbye.
     fn hear(&mut self, heard: Vec<Incoming>) -> bool {
         for one in heard {
-            let Incoming::Text(words) = one else { return true };
+            let Incoming::Text(words) = one else {
+                return true;
+            };
             self.spoke = true;
-            let body = format!("<body xmlns='{}'>{}</body>", ns::CLIENT, liao_proto::xml::escape(&words));
+            let body = format!(
+                "<body xmlns='{}'>{}</body>",
+                ns::CLIENT,
+                liao_proto::xml::escape(&words)
+            );
             let message = Stanza::message("chat")
                 .id(Some(&random_id()))
                 .from(self.jid.clone())
@@ -338,8 +420,11 @@ impl Contact {
         self.spoke = true;
         if let Err(why) = talk.say(words) {
             let body = format!("<body xmlns='{}'>(not sent: {why})</body>", ns::CLIENT);
-            let note = Stanza::message("chat").from(self.jid.clone()).to(self.owner.clone());
-            self.server.route(note.raw_child("body", ns::CLIENT, &body), None);
+            let note = Stanza::message("chat")
+                .from(self.jid.clone())
+                .to(self.owner.clone());
+            self.server
+                .route(note.raw_child("body", ns::CLIENT, &body), None);
         }
     }
 }

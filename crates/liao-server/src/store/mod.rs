@@ -33,7 +33,9 @@ pub enum StoreError {
     #[error("{0} is in use by another liao; stop that one, or give this one its own --data")]
     InUse(PathBuf),
     /// Made by a later version.
-    #[error("{path} has schema version {found}, this program knows up to {SCHEMA_VERSION}; run the newer liao that made it, or restore a backup")]
+    #[error(
+        "{path} has schema version {found}, this program knows up to {SCHEMA_VERSION}; run the newer liao that made it, or restore a backup"
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -138,7 +140,9 @@ pub enum Op {
 impl Op {
     fn size(&self) -> usize {
         match self {
-            Op::Put { value, key, .. } | Op::Lazy { value, key, .. } => value.len() + key.len() + 96,
+            Op::Put { value, key, .. } | Op::Lazy { value, key, .. } => {
+                value.len() + key.len() + 96
+            }
             Op::Archive(m) => m.stanza.len() + 160,
             Op::Delete { .. } | Op::DeleteOwner { .. } => 96,
         }
@@ -215,8 +219,15 @@ impl Store {
         let lock = crate::os::private_file(&lock_path).map_err(io(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
-            Err(std::fs::TryLockError::Error(error)) => return Err(StoreError::Io { path: lock_path, error }),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse(folder.to_owned()));
+            }
+            Err(std::fs::TryLockError::Error(error)) => {
+                return Err(StoreError::Io {
+                    path: lock_path,
+                    error,
+                });
+            }
         }
         let path = folder.join("liao.sqlite3");
         drop(crate::os::private_file(&path).map_err(io(&path))?);
@@ -243,17 +254,26 @@ impl Store {
         if self.0.stats.queued_bytes.load(Ordering::Relaxed) + size > QUEUE_BYTES {
             return Err(commit);
         }
-        let writer = self.0.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let Some(sender) = writer.as_ref() else { return Err(commit) };
+        let writer = self
+            .0
+            .writer
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(sender) = writer.as_ref() else {
+            return Err(commit);
+        };
         self.0.stats.queued_bytes.fetch_add(size, Ordering::Relaxed);
-        sender.send(write::Job { commit, size }).map_err(|e| e.0.commit)
+        sender
+            .send(write::Job { commit, size })
+            .map_err(|e| e.0.commit)
     }
 
     /// Hands changes to the writer and waits for the disk.
     pub async fn committed(&self, ops: Vec<Op>) -> Result<Committed, CommitError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let then = Box::new(move |result| drop(sender.send(result)));
-        self.commit(Commit { ops, then }).map_err(|_| CommitError::Overloaded)?;
+        self.commit(Commit { ops, then })
+            .map_err(|_| CommitError::Overloaded)?;
         receiver.await.unwrap_or(Err(CommitError::Other))
     }
 
@@ -273,7 +293,9 @@ impl Store {
 
     /// Writes what waits and ends the writer; later commits are refused.
     pub fn close(&self) {
-        let take = |m: &Mutex<Option<mpsc::Sender<write::Job>>>| m.lock().map(|mut w| w.take()).unwrap_or(None);
+        let take = |m: &Mutex<Option<mpsc::Sender<write::Job>>>| {
+            m.lock().map(|mut w| w.take()).unwrap_or(None)
+        };
         drop(take(&self.0.writer));
         let thread = self.0.thread.lock().map(|mut t| t.take()).unwrap_or(None);
         if let Some(thread) = thread
@@ -285,12 +307,17 @@ impl Store {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn name_id(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     use rusqlite::OptionalExtension;
-    connection.prepare_cached("SELECT id FROM names WHERE name = ?1")?.query_row([name], |r| r.get(0)).optional()
+    connection
+        .prepare_cached("SELECT id FROM names WHERE name = ?1")?
+        .query_row([name], |r| r.get(0))
+        .optional()
 }
 
 #[cfg(test)]

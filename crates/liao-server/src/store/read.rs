@@ -59,8 +59,13 @@ impl Readers {
                     work(&connection, &tail);
                 }
             };
-            let spawned = std::thread::Builder::new().name(format!("liao-reader-{n}")).spawn(run);
-            spawned.map_err(|error| StoreError::Io { path: path.to_owned(), error })?;
+            let spawned = std::thread::Builder::new()
+                .name(format!("liao-reader-{n}"))
+                .spawn(run);
+            spawned.map_err(|error| StoreError::Io {
+                path: path.to_owned(),
+                error,
+            })?;
         }
         Ok(Readers(Mutex::new(sender)))
     }
@@ -86,9 +91,11 @@ impl Store {
         let owner = owner.to_owned();
         let work = move |c: &Connection, _: &Mutex<Tail>| {
             let mut out = Vec::new();
-            let mut select = c.prepare_cached("SELECT key, value FROM kv WHERE owner = ?1 AND collection = ?2")?;
+            let mut select =
+                c.prepare_cached("SELECT key, value FROM kv WHERE owner = ?1 AND collection = ?2")?;
             for collection in collections {
-                let rows = select.query_map(params![owner, collection], |r| Ok((r.get(0)?, r.get(1)?)))?;
+                let rows =
+                    select.query_map(params![owner, collection], |r| Ok((r.get(0)?, r.get(1)?)))?;
                 for row in rows {
                     let (key, value) = row?;
                     out.push(((*collection).to_owned(), key, value));
@@ -100,20 +107,32 @@ impl Store {
     }
 
     /// One value.
-    pub async fn get(&self, collection: &'static str, owner: &str, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub async fn get(
+        &self,
+        collection: &'static str,
+        owner: &str,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         let (owner, key) = (owner.to_owned(), key.to_owned());
         let sql = "SELECT value FROM kv WHERE owner = ?1 AND collection = ?2 AND key = ?3";
         let work = move |c: &Connection, _: &Mutex<Tail>| {
-            c.prepare_cached(sql)?.query_row(params![owner, collection, key], |r| r.get(0)).optional()
+            c.prepare_cached(sql)?
+                .query_row(params![owner, collection, key], |r| r.get(0))
+                .optional()
         };
         self.readers().run(work).await
     }
 
     /// All rows of a collection, of all owners: (owner, key, value).
-    pub async fn list(&self, collection: &'static str) -> Result<Vec<(String, String, Vec<u8>)>, StoreError> {
+    pub async fn list(
+        &self,
+        collection: &'static str,
+    ) -> Result<Vec<(String, String, Vec<u8>)>, StoreError> {
         let sql = "SELECT owner, key, value FROM kv WHERE collection = ?1 ORDER BY owner, key";
         let work = move |c: &Connection, _: &Mutex<Tail>| {
-            c.prepare_cached(sql)?.query_map([collection], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?.collect()
+            c.prepare_cached(sql)?
+                .query_map([collection], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))?
+                .collect()
         };
         self.readers().run(work).await
     }
@@ -122,7 +141,9 @@ impl Store {
     pub async fn last_seq(&self, owner: &str) -> Result<u64, StoreError> {
         let owner = owner.to_owned();
         let work = move |c: &Connection, tail: &Mutex<Tail>| {
-            let Some(id) = name_id(c, &owner)? else { return Ok(0) };
+            let Some(id) = name_id(c, &owner)? else {
+                return Ok(0);
+            };
             let newest = lock(tail).head(id);
             Ok(newest.max(stored_head(c, id)?))
         };
@@ -132,12 +153,21 @@ impl Store {
     /// A page of an owner's archive.
     pub async fn page(&self, owner: &str, query: PageQuery) -> Result<Vec<Archived>, StoreError> {
         let owner = owner.to_owned();
-        self.readers().run(move |c, tail| page(c, tail, &owner, &query)).await
+        self.readers()
+            .run(move |c, tail| page(c, tail, &owner, &query))
+            .await
     }
 }
 
-fn page(c: &Connection, tail: &Mutex<Tail>, owner: &str, q: &PageQuery) -> rusqlite::Result<Vec<Archived>> {
-    let Some(owner) = name_id(c, owner)? else { return Ok(Vec::new()) };
+fn page(
+    c: &Connection,
+    tail: &Mutex<Tail>,
+    owner: &str,
+    q: &PageQuery,
+) -> rusqlite::Result<Vec<Archived>> {
+    let Some(owner) = name_id(c, owner)? else {
+        return Ok(Vec::new());
+    };
     let with = match &q.with {
         None => None,
         Some(name) => match name_id(c, name)? {
@@ -145,7 +175,10 @@ fn page(c: &Connection, tail: &Mutex<Tail>, owner: &str, q: &PageQuery) -> rusql
             None => return Ok(Vec::new()),
         },
     };
-    let (after, before) = (q.after.unwrap_or(0), q.before.unwrap_or(u64::MAX).min(i64::MAX as u64));
+    let (after, before) = (
+        q.after.unwrap_or(0),
+        q.before.unwrap_or(u64::MAX).min(i64::MAX as u64),
+    );
     if after.saturating_add(1) >= before {
         return Ok(Vec::new());
     }
@@ -153,8 +186,15 @@ fn page(c: &Connection, tail: &Mutex<Tail>, owner: &str, q: &PageQuery) -> rusql
     // The tail first: what moves to the table meanwhile is then met twice, never missed.
     let mut found: BTreeMap<u64, Entry> = {
         let tail = lock(tail);
-        let newest = tail.owners.get(&owner).into_iter().flat_map(|m| m.range(after + 1..before));
-        newest.filter(|(_, e)| fits(e)).map(|(s, e)| (*s, *e)).collect()
+        let newest = tail
+            .owners
+            .get(&owner)
+            .into_iter()
+            .flat_map(|m| m.range(after + 1..before));
+        newest
+            .filter(|(_, e)| fits(e))
+            .map(|(s, e)| (*s, *e))
+            .collect()
     };
     let order = if q.backwards { "DESC" } else { "ASC" };
     let sql = format!(
@@ -164,8 +204,25 @@ fn page(c: &Connection, tail: &Mutex<Tail>, owner: &str, q: &PageQuery) -> rusql
     );
     let mut select = c.prepare_cached(&sql)?;
     let rows = select.query_map(
-        params![owner, after as i64, before as i64, with, q.incoming_only, q.limit as i64],
-        |r| Ok((r.get::<_, i64>(0)? as u64, Entry { message: r.get(1)?, incoming: r.get(2)?, peer: r.get(3)?, time_ms: r.get(4)? })),
+        params![
+            owner,
+            after as i64,
+            before as i64,
+            with,
+            q.incoming_only,
+            q.limit as i64
+        ],
+        |r| {
+            Ok((
+                r.get::<_, i64>(0)? as u64,
+                Entry {
+                    message: r.get(1)?,
+                    incoming: r.get(2)?,
+                    peer: r.get(3)?,
+                    time_ms: r.get(4)?,
+                },
+            ))
+        },
     )?;
     for row in rows {
         let (seq, entry) = row?;
@@ -182,7 +239,12 @@ fn page(c: &Connection, tail: &Mutex<Tail>, owner: &str, q: &PageQuery) -> rusql
     for (seq, e) in chosen {
         let stanza: Option<Vec<u8>> = body.query_row([e.message], |r| r.get(0)).optional()?;
         if let Some(stanza) = stanza {
-            out.push(Archived { seq, time_ms: e.time_ms, incoming: e.incoming, stanza: stanza.into() });
+            out.push(Archived {
+                seq,
+                time_ms: e.time_ms,
+                incoming: e.incoming,
+                stanza: stanza.into(),
+            });
         }
     }
     Ok(out)

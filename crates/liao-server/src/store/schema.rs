@@ -14,7 +14,11 @@ pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, StoreError>
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", if sync == Sync::Full { "FULL" } else { "OFF" })?;
+    connection.pragma_update(
+        None,
+        "synchronous",
+        if sync == Sync::Full { "FULL" } else { "OFF" },
+    )?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
@@ -23,7 +27,10 @@ pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, StoreError>
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
     if found > SCHEMA_VERSION {
-        return Err(StoreError::Newer { path: path.to_owned(), found });
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+        });
     }
     if found == SCHEMA_VERSION {
         return Ok(());
@@ -43,8 +50,11 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
 }
 
 pub(super) fn secret(connection: &Connection) -> Result<[u8; 32], StoreError> {
-    let found: Option<Vec<u8>> =
-        connection.query_row("SELECT value FROM meta WHERE key = 'secret'", [], |r| r.get(0)).optional()?;
+    let found: Option<Vec<u8>> = connection
+        .query_row("SELECT value FROM meta WHERE key = 'secret'", [], |r| {
+            r.get(0)
+        })
+        .optional()?;
     if let Some(secret) = found.and_then(|v| v.try_into().ok()) {
         return Ok(secret);
     }
@@ -53,6 +63,9 @@ pub(super) fn secret(connection: &Connection) -> Result<[u8; 32], StoreError> {
         path: "random numbers".into(),
         error: std::io::Error::other(e.to_string()),
     })?;
-    connection.execute("INSERT OR REPLACE INTO meta VALUES ('secret', ?1)", [&secret[..]])?;
+    connection.execute(
+        "INSERT OR REPLACE INTO meta VALUES ('secret', ?1)",
+        [&secret[..]],
+    )?;
     Ok(secret)
 }

@@ -41,16 +41,34 @@ async fn values_are_put_read_deleted_and_survive() {
         key: key.into(),
         value: value.into(),
     };
-    store.committed(vec![put("1", "one"), put("2", "two"), put("1", "uno")]).await.unwrap();
-    store.committed(vec![Op::Delete { collection: "c", owner: "a@x".into(), key: "2".into() }]).await.unwrap();
+    store
+        .committed(vec![put("1", "one"), put("2", "two"), put("1", "uno")])
+        .await
+        .unwrap();
+    store
+        .committed(vec![Op::Delete {
+            collection: "c",
+            owner: "a@x".into(),
+            key: "2".into(),
+        }])
+        .await
+        .unwrap();
     store.close();
     drop(store);
     let store = Store::open(&folder.0, Sync::Full).unwrap();
     assert_eq!(store.get("c", "a@x", "1").await.unwrap().unwrap(), b"uno");
     assert_eq!(store.load("a@x", &["c"]).await.unwrap().len(), 1);
-    store.committed(vec![Op::DeleteOwner { owner: "a@x".into() }]).await.unwrap();
+    store
+        .committed(vec![Op::DeleteOwner {
+            owner: "a@x".into(),
+        }])
+        .await
+        .unwrap();
     assert!(store.list("c").await.unwrap().is_empty());
-    assert!(matches!(Store::open(&folder.0, Sync::Full), Err(StoreError::InUse(_))));
+    assert!(matches!(
+        Store::open(&folder.0, Sync::Full),
+        Err(StoreError::InUse(_))
+    ));
 }
 
 #[tokio::test]
@@ -58,10 +76,13 @@ async fn archives_agree_with_a_model_through_flushes_and_reopening() {
     let folder = Folder::new();
     let mut store = Store::open(&folder.0, Sync::Off).unwrap();
     let people = ["a@x", "b@x", "c@x"];
-    let mut model: std::collections::HashMap<&str, Vec<(u32, bool)>> = std::collections::HashMap::new();
+    let mut model: std::collections::HashMap<&str, Vec<(u32, bool)>> =
+        std::collections::HashMap::new();
     let mut state = 7u64;
     let mut random = |n: u64| {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (state >> 33) % n
     };
     for n in 0..12_000u32 {
@@ -69,8 +90,11 @@ async fn archives_agree_with_a_model_through_flushes_and_reopening() {
         if from == to {
             continue;
         }
-        let wait = store.committed(vec![message(people[from], people[to], n)]);
-        let stored = if n % 500 == 0 { wait.await.unwrap() } else { wait.await.unwrap() }.seqs[0];
+        let stored = store
+            .committed(vec![message(people[from], people[to], n)])
+            .await
+            .unwrap()
+            .seqs[0];
         for (person, seq, incoming) in [(from, stored.from_seq, false), (to, stored.to_seq, true)] {
             let list = model.entry(people[person]).or_default();
             list.push((n, incoming));
@@ -90,7 +114,12 @@ async fn archives_agree_with_a_model_through_flushes_and_reopening() {
             let after = random(list.len() as u64 + 1);
             let limit = 1 + random(40) as usize;
             let incoming_only = random(2) == 0;
-            let query = PageQuery { after: Some(after), limit, incoming_only, ..PageQuery::default() };
+            let query = PageQuery {
+                after: Some(after),
+                limit,
+                incoming_only,
+                ..PageQuery::default()
+            };
             let page = store.page(person, query).await.unwrap();
             let wanted: Vec<_> = list
                 .iter()
@@ -98,18 +127,58 @@ async fn archives_agree_with_a_model_through_flushes_and_reopening() {
                 .skip(after as usize)
                 .filter(|(_, (_, i))| *i || !incoming_only)
                 .take(limit)
-                .map(|(at, (n, _))| (at as u64 + 1, format!("<message>{n}</message>").into_bytes()))
+                .map(|(at, (n, _))| {
+                    (
+                        at as u64 + 1,
+                        format!("<message>{n}</message>").into_bytes(),
+                    )
+                })
                 .collect();
             let got: Vec<_> = page.iter().map(|a| (a.seq, a.stanza.to_vec())).collect();
             assert_eq!(got, wanted);
         }
-        let newest = store.page(person, PageQuery { limit: 3, backwards: true, ..PageQuery::default() }).await.unwrap();
+        let newest = store
+            .page(
+                person,
+                PageQuery {
+                    limit: 3,
+                    backwards: true,
+                    ..PageQuery::default()
+                },
+            )
+            .await
+            .unwrap();
         assert_eq!(newest.last().unwrap().seq, list.len() as u64);
     }
-    store.committed(vec![Op::DeleteOwner { owner: "a@x".into() }]).await.unwrap();
-    assert!(store.page("a@x", PageQuery { limit: 9, ..PageQuery::default() }).await.unwrap().is_empty());
-    let next = store.committed(vec![message("a@x", "b@x", 1)]).await.unwrap().seqs[0];
-    assert_eq!(next.from_seq, Some(model["a@x"].len() as u64 + 1), "numbers are not used again");
+    store
+        .committed(vec![Op::DeleteOwner {
+            owner: "a@x".into(),
+        }])
+        .await
+        .unwrap();
+    assert!(
+        store
+            .page(
+                "a@x",
+                PageQuery {
+                    limit: 9,
+                    ..PageQuery::default()
+                }
+            )
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let next = store
+        .committed(vec![message("a@x", "b@x", 1)])
+        .await
+        .unwrap()
+        .seqs[0];
+    assert_eq!(
+        next.from_seq,
+        Some(model["a@x"].len() as u64 + 1),
+        "numbers are not used again"
+    );
 }
 
 #[tokio::test]
@@ -120,28 +189,48 @@ async fn what_waits_is_committed_together() {
         .map(|n| {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let then: Then = Box::new(move |r| drop(sender.send(r)));
-            assert!(store.commit(Commit { ops: vec![message("a@x", "b@x", n)], then }).is_ok());
+            assert!(
+                store
+                    .commit(Commit {
+                        ops: vec![message("a@x", "b@x", n)],
+                        then
+                    })
+                    .is_ok()
+            );
             receiver
         })
         .collect();
     for (n, wait) in waits.into_iter().enumerate() {
-        assert_eq!(wait.await.unwrap().unwrap().seqs[0].to_seq, Some(n as u64 + 1));
+        assert_eq!(
+            wait.await.unwrap().unwrap().seqs[0].to_seq,
+            Some(n as u64 + 1)
+        );
     }
     let transactions = store.stats().transactions.load(Ordering::Relaxed);
-    assert!(transactions < 400, "{transactions} transactions for 2000 commits");
+    assert!(
+        transactions < 400,
+        "{transactions} transactions for 2000 commits"
+    );
 }
 
 #[tokio::test]
 async fn a_message_sent_again_is_known_also_after_reopening() {
     let folder = Folder::new();
     let again = || match message("a@x", "b@x", 5) {
-        Op::Archive(m) => Op::Archive(NewMessage { dedup: Some([9; 16]), ..m }),
+        Op::Archive(m) => Op::Archive(NewMessage {
+            dedup: Some([9; 16]),
+            time_ms: crate::server::now_ms(),
+            ..m
+        }),
         other => other,
     };
     for round in 0..3 {
         let store = Store::open(&folder.0, Sync::Full).unwrap();
         let both = store.committed(vec![again(), again()]).await.unwrap();
-        assert_eq!(both.seqs.iter().filter(|s| s.duplicate).count(), if round == 0 { 1 } else { 2 });
+        assert_eq!(
+            both.seqs.iter().filter(|s| s.duplicate).count(),
+            if round == 0 { 1 } else { 2 }
+        );
         store.close();
     }
 }
@@ -152,7 +241,12 @@ async fn a_newer_file_is_refused_and_an_older_one_is_backed_up() {
     drop(Store::open(&folder.0, Sync::Full).unwrap());
     let path = folder.0.join("liao.sqlite3");
     let connection = Connection::open(&path).unwrap();
-    connection.pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+    connection
+        .pragma_update(None, "user_version", SCHEMA_VERSION + 1)
+        .unwrap();
     drop(connection);
-    assert!(matches!(Store::open(&folder.0, Sync::Full), Err(StoreError::Newer { .. })));
+    assert!(matches!(
+        Store::open(&folder.0, Sync::Full),
+        Err(StoreError::Newer { .. })
+    ));
 }

@@ -1,6 +1,9 @@
 //! The writer: one thread, group commit, and the derived index of the owners behind it.
 
-use super::{Commit, CommitError, Committed, DEDUP_MS, NewMessage, Op, Stats, StoreError, Stored, lock, name_id, schema};
+use super::{
+    Commit, CommitError, Committed, DEDUP_MS, NewMessage, Op, Stats, StoreError, Stored, lock,
+    name_id, schema,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -47,9 +50,15 @@ pub(super) struct Tail {
 impl Tail {
     /// From the rows above the mark: after a crash nothing is missing.
     pub(super) fn rebuild(connection: &Connection) -> rusqlite::Result<Tail> {
-        let mark: Option<i64> =
-            connection.query_row("SELECT value FROM meta WHERE key = 'indexed'", [], |r| r.get(0)).optional()?;
-        let mut tail = Tail { last: mark.unwrap_or(0), ..Tail::default() };
+        let mark: Option<i64> = connection
+            .query_row("SELECT value FROM meta WHERE key = 'indexed'", [], |r| {
+                r.get(0)
+            })
+            .optional()?;
+        let mut tail = Tail {
+            last: mark.unwrap_or(0),
+            ..Tail::default()
+        };
         let mut rows = connection.prepare(
             "SELECT id, from_owner, from_seq, to_owner, to_seq, from_peer, to_peer, time_ms, dedup FROM messages WHERE id > ?1",
         )?;
@@ -60,7 +69,16 @@ impl Tail {
             for (owner, seq, peer, incoming) in [(1, 2, 5, false), (3, 4, 6, true)] {
                 let (owner, seq): (Option<i64>, Option<i64>) = (r.get(owner)?, r.get(seq)?);
                 if let (Some(owner), Some(seq)) = (owner, seq) {
-                    tail.add(owner, seq as u64, Entry { message, incoming, peer: r.get(peer)?, time_ms });
+                    tail.add(
+                        owner,
+                        seq as u64,
+                        Entry {
+                            message,
+                            incoming,
+                            peer: r.get(peer)?,
+                            time_ms,
+                        },
+                    );
                 }
             }
             tail.last = message;
@@ -77,7 +95,10 @@ impl Tail {
     }
 
     pub(super) fn head(&self, owner: i64) -> u64 {
-        self.owners.get(&owner).and_then(|m| m.last_key_value()).map_or(0, |(s, _)| *s)
+        self.owners
+            .get(&owner)
+            .and_then(|m| m.last_key_value())
+            .map_or(0, |(s, _)| *s)
     }
 }
 
@@ -118,9 +139,15 @@ pub(super) fn start(
     let (sender, receiver) = mpsc::channel();
     let checkpointer = Arc::new(Checkpointer::default());
     let side = schema::connect(path, super::Sync::Full)?;
-    let io = |error| StoreError::Io { path: path.to_owned(), error };
+    let io = |error| StoreError::Io {
+        path: path.to_owned(),
+        error,
+    };
     let worker = checkpointer.clone();
-    std::thread::Builder::new().name("liao-checkpoint".into()).spawn(move || worker.run(&side)).map_err(io)?;
+    std::thread::Builder::new()
+        .name("liao-checkpoint".into())
+        .spawn(move || worker.run(&side))
+        .map_err(io)?;
     let mut writer = Writer {
         connection,
         tail,
@@ -134,7 +161,10 @@ pub(super) fn start(
         written: 0,
         checkpointer,
     };
-    let thread = std::thread::Builder::new().name("liao-writer".into()).spawn(move || writer.run(&receiver)).map_err(io)?;
+    let thread = std::thread::Builder::new()
+        .name("liao-writer".into())
+        .spawn(move || writer.run(&receiver))
+        .map_err(io)?;
     Ok((sender, thread))
 }
 
@@ -165,7 +195,9 @@ impl Writer {
         self.idle();
         self.flush_index();
         self.checkpointer.stop();
-        let _ = self.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE");
+        let _ = self
+            .connection
+            .pragma_update(None, "wal_checkpoint", "TRUNCATE");
     }
 
     /// One transaction for all; if it fails, one for each, so that only the guilty fail.
@@ -174,13 +206,22 @@ impl Writer {
             Ok(all) => all.into_iter().map(Ok).collect(),
             Err(error) if group.len() == 1 => vec![Err(kind(&error))],
             Err(_) => {
-                let one = |job| self.transaction(std::slice::from_ref(job)).map_err(|e| kind(&e));
-                group.iter().map(one).map(|r| r.map(|mut v| v.pop().unwrap_or_default())).collect::<Vec<_>>()
+                let one = |job| {
+                    self.transaction(std::slice::from_ref(job))
+                        .map_err(|e| kind(&e))
+                };
+                group
+                    .iter()
+                    .map(one)
+                    .map(|r| r.map(|mut v| v.pop().unwrap_or_default()))
+                    .collect::<Vec<_>>()
             }
         };
         self.written += bytes * 2;
         self.stats.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.stats.commits.fetch_add(group.len() as u64, Ordering::Relaxed);
+        self.stats
+            .commits
+            .fetch_add(group.len() as u64, Ordering::Relaxed);
         for (job, result) in group.into_iter().zip(results) {
             (job.commit.then)(result);
         }
@@ -204,7 +245,10 @@ impl Writer {
     }
 
     fn try_transaction(&mut self, group: &[Job]) -> rusqlite::Result<Vec<Committed>> {
-        if group.iter().all(|j| j.commit.ops.iter().all(|op| matches!(op, Op::Lazy { .. }))) {
+        if group
+            .iter()
+            .all(|j| j.commit.ops.iter().all(|op| matches!(op, Op::Lazy { .. })))
+        {
             for op in group.iter().flat_map(|j| &j.commit.ops) {
                 self.keep_lazy(op);
             }
@@ -231,21 +275,39 @@ impl Writer {
     }
 
     fn keep_lazy(&mut self, op: &Op) {
-        if let Op::Lazy { collection, owner, key, value } = op {
-            self.lazy.insert((owner.clone(), collection, key.clone()), value.clone());
+        if let Op::Lazy {
+            collection,
+            owner,
+            key,
+            value,
+        } = op
+        {
+            self.lazy
+                .insert((owner.clone(), collection, key.clone()), value.clone());
         }
     }
 
     fn apply(&mut self, op: &Op) -> rusqlite::Result<Option<Stored>> {
         match op {
             Op::Lazy { .. } => self.keep_lazy(op),
-            Op::Put { collection, owner, key, value } => {
+            Op::Put {
+                collection,
+                owner,
+                key,
+                value,
+            } => {
                 self.lazy.remove(&(owner.clone(), *collection, key.clone()));
                 put(&self.connection, collection, owner, key, value)?;
             }
-            Op::Delete { collection, owner, key } => {
+            Op::Delete {
+                collection,
+                owner,
+                key,
+            } => {
                 self.connection
-                    .prepare_cached("DELETE FROM kv WHERE owner = ?1 AND collection = ?2 AND key = ?3")?
+                    .prepare_cached(
+                        "DELETE FROM kv WHERE owner = ?1 AND collection = ?2 AND key = ?3",
+                    )?
                     .execute(params![owner, collection, key])?;
             }
             Op::DeleteOwner { owner } => self.erase(owner)?,
@@ -261,7 +323,9 @@ impl Writer {
         let id = match name_id(&self.connection, name)? {
             Some(id) => id,
             None => {
-                self.connection.prepare_cached("INSERT INTO names (name) VALUES (?1)")?.execute([name])?;
+                self.connection
+                    .prepare_cached("INSERT INTO names (name) VALUES (?1)")?
+                    .execute([name])?;
                 self.connection.last_insert_rowid()
             }
         };
@@ -276,11 +340,14 @@ impl Writer {
     fn next(&mut self, owner: i64) -> rusqlite::Result<u64> {
         let head = match self.heads.get(&owner) {
             Some(head) => *head,
-            None => lock(&self.tail).head(owner).max(stored_head(&self.connection, owner)?),
+            None => lock(&self.tail)
+                .head(owner)
+                .max(stored_head(&self.connection, owner)?),
         };
         if self.heads.len() > 200_000 {
             // Only numbers that are settled may be read again from the tables.
-            self.heads.retain(|o, _| self.fresh.iter().any(|(f, ..)| f == o));
+            self.heads
+                .retain(|o, _| self.fresh.iter().any(|(f, ..)| f == o));
         }
         self.heads.insert(owner, head + 1);
         Ok(head + 1)
@@ -304,13 +371,18 @@ impl Writer {
     fn archive(&mut self, m: &NewMessage) -> rusqlite::Result<Stored> {
         if let Some(hash) = &m.dedup {
             if self.is_duplicate(hash, m.time_ms)? {
-                return Ok(Stored { duplicate: true, ..Stored::default() });
+                return Ok(Stored {
+                    duplicate: true,
+                    ..Stored::default()
+                });
             }
             self.fresh_dedup.push((*hash, m.time_ms));
         }
         let (from_peer, to_peer) = (self.name(&m.from_peer)?, self.name(&m.to_peer)?);
         let mut side = |owner: &Option<String>| -> rusqlite::Result<(Option<i64>, Option<u64>)> {
-            let Some(owner) = owner else { return Ok((None, None)) };
+            let Some(owner) = owner else {
+                return Ok((None, None));
+            };
             let id = self.name(owner)?;
             Ok((Some(id), Some(self.next(id)?)))
         };
@@ -333,30 +405,56 @@ impl Writer {
                 &m.stanza[..]
             ])?;
         let message = self.connection.last_insert_rowid();
-        let sides = [(from_owner, from_seq, from_peer, false), (to_owner, to_seq, to_peer, true)];
+        let sides = [
+            (from_owner, from_seq, from_peer, false),
+            (to_owner, to_seq, to_peer, true),
+        ];
         for (owner, seq, peer, incoming) in sides {
             if let (Some(owner), Some(seq)) = (owner, seq) {
-                self.fresh.push((owner, seq, Entry { message, incoming, peer, time_ms: m.time_ms }));
+                self.fresh.push((
+                    owner,
+                    seq,
+                    Entry {
+                        message,
+                        incoming,
+                        peer,
+                        time_ms: m.time_ms,
+                    },
+                ));
             }
         }
-        Ok(Stored { from_seq, to_seq, duplicate: false })
+        Ok(Stored {
+            from_seq,
+            to_seq,
+            duplicate: false,
+        })
     }
 
     /// Removes an owner's values and its side of each message; rows that nobody has any more go.
     fn erase(&mut self, owner: &str) -> rusqlite::Result<()> {
-        self.connection.execute("DELETE FROM kv WHERE owner = ?1", [owner])?;
+        self.connection
+            .execute("DELETE FROM kv WHERE owner = ?1", [owner])?;
         self.lazy.retain(|(o, ..), _| o != owner);
-        let Some(id) = name_id(&self.connection, owner)? else { return Ok(()) };
+        let Some(id) = name_id(&self.connection, owner)? else {
+            return Ok(());
+        };
         let head = self.next(id)? - 1;
-        self.connection.execute("INSERT OR REPLACE INTO owner_head VALUES (?1, ?2)", params![id, head as i64])?;
+        self.connection.execute(
+            "INSERT OR REPLACE INTO owner_head VALUES (?1, ?2)",
+            params![id, head as i64],
+        )?;
         for column in ["from", "to"] {
             self.connection.execute(
                 &format!("UPDATE messages SET {column}_owner = NULL, {column}_seq = NULL WHERE {column}_owner = ?1"),
                 [id],
             )?;
         }
-        self.connection.execute("DELETE FROM messages WHERE from_owner IS NULL AND to_owner IS NULL", [])?;
-        self.connection.execute("DELETE FROM owner_index WHERE owner = ?1", [id])?;
+        self.connection.execute(
+            "DELETE FROM messages WHERE from_owner IS NULL AND to_owner IS NULL",
+            [],
+        )?;
+        self.connection
+            .execute("DELETE FROM owner_index WHERE owner = ?1", [id])?;
         self.heads.insert(id, head);
         self.erased.push(id);
         self.fresh.retain(|(o, ..)| *o != id);
@@ -381,7 +479,13 @@ impl Writer {
     /// Nothing comes in: lazy values and the index are written.
     fn idle(&mut self) {
         if !self.lazy.is_empty() {
-            let group = Job { commit: Commit { ops: Vec::new(), then: Box::new(|_| ()) }, size: 0 };
+            let group = Job {
+                commit: Commit {
+                    ops: Vec::new(),
+                    then: Box::new(|_| ()),
+                },
+                size: 0,
+            };
             // No operation of its own is no lazy operation either: make it a real transaction.
             let _ = self.write_lazy(&group);
         }
@@ -424,18 +528,30 @@ impl Writer {
         let connection = &self.connection;
         let write = || -> rusqlite::Result<()> {
             connection.execute_batch("BEGIN IMMEDIATE")?;
-            let mut insert =
-                connection.prepare_cached("INSERT OR REPLACE INTO owner_index VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+            let mut insert = connection.prepare_cached(
+                "INSERT OR REPLACE INTO owner_index VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?;
             for (owner, entries) in &owners {
                 for (seq, e) in entries {
-                    insert.execute(params![owner, *seq as i64, e.message, e.incoming, e.peer, e.time_ms])?;
+                    insert.execute(params![
+                        owner,
+                        *seq as i64,
+                        e.message,
+                        e.incoming,
+                        e.peer,
+                        e.time_ms
+                    ])?;
                 }
             }
-            let mut insert = connection.prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?1, ?2)")?;
+            let mut insert =
+                connection.prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?1, ?2)")?;
             for (hash, time) in &dedup {
                 insert.execute(params![&hash[..], time])?;
             }
-            connection.execute("DELETE FROM dedup WHERE time_ms < ?1", [crate::server::now_ms() - DEDUP_MS])?;
+            connection.execute(
+                "DELETE FROM dedup WHERE time_ms < ?1",
+                [crate::server::now_ms() - DEDUP_MS],
+            )?;
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('indexed', ?1)", [last])?;
             connection.execute_batch("COMMIT")
         };
@@ -462,9 +578,17 @@ impl Writer {
     }
 }
 
-fn put(connection: &Connection, collection: &str, owner: &str, key: &str, value: &[u8]) -> rusqlite::Result<()> {
+fn put(
+    connection: &Connection,
+    collection: &str,
+    owner: &str,
+    key: &str,
+    value: &[u8],
+) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO kv (owner, collection, key, value) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO kv (owner, collection, key, value) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute(params![owner, collection, key, value])
         .map(drop)
 }
@@ -473,7 +597,9 @@ fn kind(error: &rusqlite::Error) -> CommitError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => CommitError::Full,
-        Some(ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => CommitError::ReadOnly,
+        Some(ErrorCode::ReadOnly | ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            CommitError::ReadOnly
+        }
         _ => CommitError::Other,
     }
 }
@@ -497,7 +623,10 @@ impl Checkpointer {
         let wanted = state.0;
         self.changed.notify_all();
         let wait = |s: &mut (u64, u64, bool)| s.1 < wanted && !s.2;
-        drop(self.changed.wait_timeout_while(state, Duration::from_secs(10), wait));
+        drop(
+            self.changed
+                .wait_timeout_while(state, Duration::from_secs(10), wait),
+        );
     }
 
     fn stop(&self) {
@@ -516,7 +645,9 @@ impl Checkpointer {
                 }
                 state.0
             };
-            if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            if let Err(error) =
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+            {
                 tracing::warn!(%error, "the database's log could not be checkpointed");
             }
             lock(&self.state).1 = wanted;

@@ -1,0 +1,28 @@
+# liao: `make help` shows what there is.
+.DEFAULT_GOAL := help
+.PHONY: help run test fmt lint setup setup-test
+
+help:            ## this list
+	@grep -hE '^[a-z-]+: *##|^[a-z-]+:.*## ' Makefile | sed 's/:.*##/ —/'
+
+setup:
+	@sh scripts/setup.sh build
+
+setup-test:
+	@sh scripts/setup.sh test
+
+run: setup       ## build liao and run the server (data in ./liao-data)
+	cargo build --release --locked
+	@echo "the program: $(CURDIR)/target/release/liao"
+	target/release/liao serve
+
+test: setup-test ## all tests: unit, house rules, a foreign client against the real server
+	cargo test --workspace --locked
+	cargo build --locked
+	.venv/bin/python tests/interop/day.py target/debug/liao
+
+fmt: setup       ## format the code
+	cargo fmt --all
+
+lint: setup      ## clippy, warnings are errors
+	cargo clippy --workspace --locked -- -D warnings

@@ -1,0 +1,41 @@
+//! The command line's exit codes and errors, by the real program.
+
+use std::process::{Command, Output};
+
+fn liao(args: &[&str], folder: &std::path::Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_liao"))
+        .args(args)
+        .current_dir(folder)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn errors_say_what_where_and_what_to_do() {
+    let folder = std::env::temp_dir().join(format!("liao-cli-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("liao.toml"), "domian = \"x.example\"\n").unwrap();
+    let out = liao(&["serve", "--check"], &folder);
+    let words = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(2));
+    assert!(
+        words.contains("line 1") && words.contains("did you mean \"domain\""),
+        "{words}"
+    );
+    std::fs::remove_file(folder.join("liao.toml")).unwrap();
+    assert_eq!(liao(&["serve", "--check"], &folder).status.code(), Some(0));
+    assert_eq!(liao(&["serve", "--chekc"], &folder).status.code(), Some(2));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let out = Command::new(env!("CARGO_BIN_EXE_liao"))
+        .args(["serve", "--data", "d"])
+        .env("LIAO_LISTEN_C2S", &address)
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&out.stderr).contains(&address));
+    let out = liao(&["admin", "--data", "d", "user", "del", "nobody"], &folder);
+    assert_eq!(out.status.code(), Some(1));
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Says in a line each what is missing and what to type; as root it installs system packages itself.
+# usage: setup.sh build|test
+set -u
+bad=0
+missing() { echo "missing: $1 — type: $2"; bad=1; }
+install() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "installing $*"
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@"; } >/dev/null 2>&1
+    fi
+}
+command -v cc >/dev/null || install gcc libc6-dev
+command -v cc >/dev/null || missing "a C compiler" "apt-get install gcc libc6-dev"
+if command -v rustc >/dev/null; then
+    minor=$(rustc --version | sed 's/^rustc 1\.\([0-9]*\)\..*/\1/')
+    [ "$minor" -ge 91 ] 2>/dev/null || missing "rustc 1.91 or newer ($(rustc --version))" "rustup update stable"
+else
+    missing "Rust" "see https://rustup.rs"
+fi
+if [ "$1" = test ]; then
+    command -v python3 >/dev/null || install python3 python3-venv
+    if command -v python3 >/dev/null; then
+        if ! .venv/bin/python -c 'import slixmpp' 2>/dev/null; then
+            python3 -m venv .venv 2>/dev/null || { install python3-venv; python3 -m venv .venv; }
+            .venv/bin/pip install -q -r tests/interop/requirements.txt
+        fi
+        .venv/bin/python -c 'import slixmpp' 2>/dev/null ||
+            missing "slixmpp in .venv" "python3 -m venv .venv && .venv/bin/pip install -r tests/interop/requirements.txt"
+    else
+        missing "Python 3" "apt-get install python3 python3-venv"
+    fi
+fi
+exit $bad
