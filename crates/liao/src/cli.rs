@@ -19,6 +19,14 @@ pub struct Cli {
 pub enum Command {
     /// Run the server: accounts, history, any XMPP app, and plain sockets.
     Serve(Serve),
+    /// Take TCP callers, all at once: the tutorial's clients, `nc`, ourselves.
+    TcpServer(Sockets),
+    /// Call a TCP server and speak at any time.
+    TcpClient(Sockets),
+    /// Answer anyone by UDP, and speak first to whom you know.
+    UdpServer(Sockets),
+    /// Talk by UDP, to one or to everyone in the address book.
+    UdpClient(Sockets),
     /// Accounts and invites of a server on this machine, running or not.
     Admin(Admin),
     /// The configuration.
@@ -48,6 +56,32 @@ pub struct Serve {
     /// Check the configuration and end.
     #[arg(long)]
     pub check: bool,
+}
+
+#[derive(Args, Clone)]
+#[command(
+    after_help = "A line from standard input goes to the one who spoke last, `@NAME text` to NAME; `q` says goodbye.\n\
+                  /help lists more. Peers that talk in turn get one piece of 1024 bytes a turn, nothing is cut."
+)]
+pub struct Sockets {
+    /// Where to listen, or whom to call: HOST:PORT, or a name from the address book.
+    #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub address: String,
+    /// Who you are: stands before each of your messages, as `NAME: text`.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Peers talk in turn, without newlines (found out by itself otherwise).
+    #[arg(long, conflicts_with = "free")]
+    pub lockstep: bool,
+    /// Peers send lines at any time (found out by itself otherwise).
+    #[arg(long)]
+    pub free: bool,
+    /// JSON lines, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the address book is kept [default: the user's data folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub client_data: Option<PathBuf>,
 }
 
 #[derive(Args)]
