@@ -65,7 +65,7 @@ async fn talk(role: Role, args: cli::Sockets) -> u8 {
         json: args.json,
         sockets: true,
         single: role == Role::TcpClient,
-        to: (role == Role::UdpClient).then(|| address.to_string()),
+        to: client.then(|| address.to_string()),
         ends_with_input: client,
         listen_only: false,
         store: store.map(|s| (s, String::new())),

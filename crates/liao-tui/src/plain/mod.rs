@@ -87,6 +87,7 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         let reading = input
             && view.commands.is_empty()
             && view.on_the_way.len() < ON_THE_WAY
+            && view.early.len() < ON_THE_WAY
             && deadline.is_none();
         let until = deadline.unwrap_or_else(|| Instant::now() + LEAVING);
         tokio::select! {
@@ -187,13 +188,6 @@ impl View {
                 if !self.options.single {
                     self.current = None;
                 }
-            }
-            Event::Presence {
-                peer,
-                available: true,
-                ..
-            } if self.options.single && self.current.is_none() => {
-                self.choose(&peer, false);
             }
             Event::State { id, state }
                 if !matches!(state, State::Queued | State::Waiting { .. }) =>
