@@ -166,6 +166,8 @@ pub enum Event {
         /// A new try follows in so many seconds.
         retry_s: u64,
     },
+    /// All contacts are known now.
+    Ready,
     /// A contact appeared or changed.
     Contact(Contact),
     /// A contact is no longer one.

@@ -71,7 +71,7 @@ impl Model {
             }
             Event::Request { peer, .. } => self.person(peer).requests = true,
             Event::Message(message) => self.message(message),
-            Event::Notice(_) | Event::State { .. } => {}
+            Event::Notice(_) | Event::Ready | Event::State { .. } => {}
         }
     }
 

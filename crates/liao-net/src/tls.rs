@@ -143,6 +143,9 @@ impl Identity {
     }
 }
 
+/// A pin that says: the system's roots vouched for this name, so nothing less will do.
+pub const VOUCHED: &str = "vouched for by the system's roots";
+
 /// What a client saw of a server's certificate.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -257,16 +260,19 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, std::io::Error> {
     ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)
 }
 
-/// Connects with TLS.
+/// Connects with TLS to a host that answers for `name`, which is also the SNI (XEP-0368 section 3).
 pub async fn connect(
     host: &str,
     port: u16,
+    name: &str,
     config: Arc<ClientConfig>,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let stream = crate::tcp::connect(host, port).await?;
-    tokio_rustls::TlsConnector::from(config)
-        .connect(server_name(host)?, stream)
+    let handshake = tokio_rustls::TlsConnector::from(config).connect(server_name(name)?, stream);
+    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no TLS within 10 s");
+    tokio::time::timeout(crate::tcp::CONNECT_TIMEOUT, handshake)
         .await
+        .map_err(late)?
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// liao 聊: a chat server that you run yourself.
+/// liao 聊: a chat system that you run yourself.
 #[derive(Parser)]
 #[command(
     version,
     arg_required_else_help = true,
-    after_help = "First steps: `liao serve`, then open the invite that it shows."
+    after_help = "First steps: `liao serve` in one terminal, `liao chat` in another: paste the invite that the first shows."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -19,6 +19,12 @@ pub struct Cli {
 pub enum Command {
     /// Run the server: accounts, history, any XMPP app, and plain sockets.
     Serve(Serve),
+    /// Chat with your account: friends, offline messages, any XMPP server.
+    Chat(Chat),
+    /// Say one thing and end: `liao msg NAME TEXT`, or text from standard input with `-`.
+    Msg(Msg),
+    /// Show what comes in, until Ctrl-C.
+    Tail(Tail),
     /// Take TCP callers, all at once: the tutorial's clients, `nc`, ourselves.
     TcpServer(Sockets),
     /// Call a TCP server and speak at any time.
@@ -56,6 +62,67 @@ pub struct Serve {
     /// Check the configuration and end.
     #[arg(long)]
     pub check: bool,
+}
+
+/// Which account, where it is kept.
+#[derive(Args, Clone)]
+pub struct Account {
+    /// The account [default: the one used last].
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<String>,
+    /// Its server, if the address alone does not lead there: HOST:PORT or https://HOST:PORT.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// Where accounts, messages and unsent messages are kept [default: the user's data folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub client_data: Option<PathBuf>,
+    /// Trust this certificate (SHA-256, as the server shows it) in place of the one known so far.
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub trust: Option<String>,
+    /// Read the password from the first line of standard input (or set LIAO_PASSWORD).
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+#[derive(Args, Clone)]
+#[command(
+    after_help = "A line goes to the one you talk to: /to NAME chooses, @NAME TEXT says one thing, /help lists \
+                        the rest, q ends."
+)]
+pub struct Chat {
+    /// Your address (name@server), or an invite link.
+    #[arg(value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// Lines instead of a screen (the screen is coming: today it is always so).
+    #[arg(long)]
+    pub plain: bool,
+    /// JSON lines, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Talk to this contact from the start.
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
+    #[command(flatten)]
+    pub account: Account,
+}
+
+#[derive(Args, Clone)]
+pub struct Msg {
+    /// To whom: an address, or a contact's name.
+    pub name: String,
+    /// The text; `-` or nothing: standard input, as one message.
+    pub text: Vec<String>,
+    #[command(flatten)]
+    pub account: Account,
+}
+
+#[derive(Args, Clone)]
+pub struct Tail {
+    /// JSON lines, for programs.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub account: Account,
 }
 
 #[derive(Args, Clone)]

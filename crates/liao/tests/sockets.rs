@@ -1,133 +1,16 @@
 //! The four programs of sockets mode against each other and against programs that talk in turn (tests/tutorial):
 //! every pairing, several callers at once, long words, pipes, signals, taken ports.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+mod programs;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A program with its lines.
-struct Program {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    out: Receiver<String>,
-    err: Receiver<String>,
-}
-
-fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                break;
-            }
-        }
-    });
-    receiver
-}
-
-fn until(receiver: &Receiver<String>, wanted: &str) -> String {
-    let end = Instant::now() + PATIENCE;
-    let mut seen = Vec::new();
-    while let Ok(line) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
-        if line.contains(wanted) {
-            return line;
-        }
-        seen.push(line);
-    }
-    panic!("no line with {wanted:?}, but {seen:?}");
-}
-
-impl Program {
-    fn start(command: &mut Command) -> Program {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Program {
-            stdin: child.stdin.take(),
-            out: lines(child.stdout.take().unwrap()),
-            err: lines(child.stderr.take().unwrap()),
-            child,
-        }
-    }
-
-    fn say(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().unwrap();
-        stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
-        stdin.flush().unwrap();
-    }
-
-    fn hears(&self, wanted: &str) -> String {
-        until(&self.out, wanted)
-    }
-
-    fn notes(&self, wanted: &str) -> String {
-        until(&self.err, wanted)
-    }
-
-    fn end_input(&mut self) {
-        self.stdin = None;
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args([name, &self.child.id().to_string()])
-            .status();
-        assert!(status.unwrap().success());
-    }
-
-    fn code(&mut self) -> i32 {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code().unwrap_or(-1);
-            }
-            assert!(Instant::now() < end, "it does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn data() -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("liao-sockets-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn liao_in(folder: &Path, args: &[&str]) -> Program {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
-    Program::start(command.args(args).env("XDG_DATA_HOME", folder))
-}
-
-fn liao(args: &[&str]) -> Program {
-    liao_in(&data(), args)
-}
+use programs::{Program, data, liao, liao_in, tutorial};
+use std::io::Write;
 
 /// A server of ours on a free port, and its address.
 fn server(kind: &str, more: &[&str]) -> (Program, String) {
     let program = liao(&[&[kind, "127.0.0.1:0"], more].concat());
     let line = program.notes("online: ");
     (program, line.rsplit(' ').next().unwrap().to_owned())
-}
-
-fn tutorial(name: &str, port: &str) -> Program {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/tutorial")
-        .join(name);
-    Program::start(Command::new("python3").arg(path).args(["127.0.0.1", port]))
 }
 
 /// A tutorial server on a free port, and its address.

@@ -51,6 +51,8 @@ struct View {
     on_the_way: HashSet<String>,
     told_kept: bool,
     failed: bool,
+    /// Names can be looked up: the contacts are known, or there is no connection to know them by.
+    ready: bool,
 }
 
 /// Runs the view to its end; the exit code.
@@ -74,7 +76,9 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         on_the_way: HashSet::new(),
         told_kept: false,
         failed: false,
+        ready: false,
     };
+    view.ready = view.options.sockets;
     let mut lines = if view.options.listen_only {
         mpsc::channel(1).1
     } else {
@@ -85,6 +89,7 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
     let mut stop = std::pin::pin!(stop);
     loop {
         let reading = input
+            && view.ready
             && view.commands.is_empty()
             && view.on_the_way.len() < ON_THE_WAY
             && view.early.len() < ON_THE_WAY
@@ -196,6 +201,7 @@ impl View {
                 self.on_the_way.remove(&id);
             }
             Event::Online { .. } => self.told_kept = false,
+            Event::Ready | Event::Offline { .. } => self.ready = true,
             _ => {}
         }
         Ok(())

@@ -172,6 +172,7 @@ fn as_json(event: &Event) -> Option<Value> {
         Event::Offline { why, retry_s } => {
             json!({"event": "offline", "why": why, "retry_s": retry_s})
         }
+        Event::Ready => json!({"event": "ready"}),
         Event::Contact(c) => json!({
             "event": "contact", "peer": c.peer, "name": c.name, "groups": c.groups,
             "subscription": c.subscription, "asked": c.asked,
