@@ -1,6 +1,6 @@
 # liao: `make help` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt lint setup setup-test
+.PHONY: help run test demo fmt lint setup setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: *##|^[a-z-]+:.*## ' Makefile | sed 's/:.*##/ —/'
@@ -20,6 +20,10 @@ test: setup-test ## all tests: unit, house rules, a foreign client against the r
 	cargo test --workspace --locked
 	cargo build --locked
 	.venv/bin/python tests/interop/day.py target/debug/liao
+
+demo: setup      ## a conversation over TCP, UDP and XMPP, played by the real program
+	cargo build --locked
+	sh scripts/demo.sh target/debug/liao
 
 fmt: setup       ## format the code
 	cargo fmt --all
