@@ -29,4 +29,4 @@ fmt: setup       ## format the code
 	cargo fmt --all
 
 lint: setup      ## clippy, warnings are errors
-	cargo clippy --workspace --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -3,6 +3,9 @@
 /// What `/help` shows before the table of commands.
 pub const HELP: &str =
     "A line is said to the one you talk to. @NAME TEXT says it to somebody else, q ends.";
+/// Said once at a terminal.
+pub const GREETING: &str =
+    "/who lists people, /to NAME talks to one, /help the rest, q ends (/help 帮助)";
 /// A line without words.
 pub const EMPTY: &str = "an empty line is not sent";
 /// Nobody was chosen yet (accounts).

@@ -6,7 +6,6 @@ use liao_client::sockets::{Role, Sockets, resolve};
 use liao_client::{Backend, Store};
 use liao_proto::sockets::Kind;
 use liao_tui::Options;
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 pub fn run(role: Role, args: cli::Sockets) -> ExitCode {
@@ -50,9 +49,6 @@ async fn talk(role: Role, args: cli::Sockets) -> u8 {
         (_, true) => Some(Kind::Lines),
         _ => None,
     };
-    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && !args.json {
-        eprintln!("* /help lists what can be done here, q ends");
-    }
     let link = Box::new(Sockets {
         role,
         address,

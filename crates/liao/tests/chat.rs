@@ -1,6 +1,8 @@
 //! `liao chat --plain`, `liao msg` and `liao tail` with a real `liao serve`: from an invite link to a talk; the server
 //! killed, the network gone, another certificate, a wrong password.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod programs;
 
 use programs::{Program, tutorial};

@@ -1,6 +1,8 @@
 //! The four programs of sockets mode against each other and against programs that talk in turn (tests/tutorial):
 //! every pairing, several callers at once, long words, pipes, signals, taken ports.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod programs;
 
 use programs::{Program, data, liao, liao_in, tutorial};

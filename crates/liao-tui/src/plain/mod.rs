@@ -50,6 +50,7 @@ struct View {
     commands: VecDeque<Command>,
     on_the_way: HashSet<String>,
     told_kept: bool,
+    greeted: bool,
     failed: bool,
     /// Names can be looked up: the contacts are known, or there is no connection to know them by.
     ready: bool,
@@ -75,6 +76,7 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         commands: VecDeque::new(),
         on_the_way: HashSet::new(),
         told_kept: false,
+        greeted: false,
         failed: false,
         ready: false,
     };
@@ -189,10 +191,11 @@ impl View {
                 peer,
                 available: false,
                 ..
-            } if self.options.sockets && self.current.as_ref() == Some(&peer) => {
-                if !self.options.single {
-                    self.current = None;
-                }
+            } if self.options.sockets
+                && !self.options.single
+                && self.current.as_ref() == Some(&peer) =>
+            {
+                self.current = None;
             }
             Event::State { id, state }
                 if !matches!(state, State::Queued | State::Waiting { .. }) =>
@@ -200,7 +203,12 @@ impl View {
                 self.failed |= matches!(state, State::Failed { .. });
                 self.on_the_way.remove(&id);
             }
-            Event::Online { .. } => self.told_kept = false,
+            Event::Online { .. } => {
+                self.told_kept = false;
+                if self.terminal && !std::mem::replace(&mut self.greeted, true) {
+                    self.say(text::GREETING);
+                }
+            }
             Event::Ready | Event::Offline { .. } => self.ready = true,
             _ => {}
         }
