@@ -16,10 +16,11 @@ run: setup       ## build liao and run the server (data in ./liao-data)
 	@echo "the program: $(CURDIR)/target/release/liao"
 	target/release/liao serve
 
-test: setup-test ## all tests: unit, house rules, a foreign client against the real server
+test: setup-test ## all tests: unit, house rules, foreign clients against the real server
 	cargo test --workspace --locked
 	cargo build --locked
 	.venv/bin/python tests/interop/day.py target/debug/liao
+	node tests/interop/web.mjs target/debug/liao
 
 demo: setup      ## a conversation over TCP, UDP and XMPP, played by the real program
 	cargo build --locked

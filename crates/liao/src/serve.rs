@@ -64,6 +64,7 @@ fn logs(config: &Config) {
         .unwrap_or_else(|_| EnvFilter::new(config.get("log.level")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr);
     if config.get("log.format") == "json" {
         builder.json().init();
