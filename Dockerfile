@@ -12,7 +12,7 @@ COPY . .
 RUN cargo build --release --locked -p liao
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 5222 --home-dir /data --shell /usr/sbin/nologin liao \
+RUN useradd --system --user-group --uid 5222 --home-dir /data --shell /usr/sbin/nologin liao \
     && install -d -o liao -g liao -m 700 /data
 COPY --from=build /src/target/release/liao /usr/local/bin/liao
 USER liao
