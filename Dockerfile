@@ -1,4 +1,4 @@
-# liao in a container. Untested: it was written without a container engine at hand.
+# liao in a container. Untested so far.
 #
 #   docker build -t liao .
 #   docker run --name liao -v liao-data:/data -p 5222:5222 -p 5223:5223 -p 5281:5281 -e LIAO_DOMAIN=chat.example.org liao
