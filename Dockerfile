@@ -1,4 +1,4 @@
-# liao in a container. Untested: it was written without a container engine at hand.
+# liao in a container. Untested so far.
 #
 #   docker build -t liao .
 #   docker run --name liao -v liao-data:/data -p 5222:5222 -p 5223:5223 -p 5281:5281 -e LIAO_DOMAIN=chat.example.org liao
@@ -12,7 +12,7 @@ COPY . .
 RUN cargo build --release --locked -p liao
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 5222 --home-dir /data --shell /usr/sbin/nologin liao \
+RUN useradd --system --user-group --uid 5222 --home-dir /data --shell /usr/sbin/nologin liao \
     && install -d -o liao -g liao -m 700 /data
 COPY --from=build /src/target/release/liao /usr/local/bin/liao
 USER liao
