@@ -21,6 +21,8 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 	cargo build --locked
 	.venv/bin/python tests/interop/day.py target/debug/liao
 	node tests/interop/web.mjs target/debug/liao
+	@if unshare -rn true; then unshare -rn .venv/bin/python tests/interop/lan.py target/debug/liao; \
+	else echo "SKIPPED: tests/interop/lan.py: no network namespaces here"; fi
 
 demo: setup      ## a conversation over TCP, UDP and XMPP, played by the real program
 	cargo build --locked

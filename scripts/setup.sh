@@ -41,6 +41,8 @@ if [ "$1" = test ]; then
     else
         missing "node 18 or newer with npm" "apt-get install nodejs npm"
     fi
+    command -v ip >/dev/null || install iproute2
+    command -v ip >/dev/null || missing "ip" "apt-get install iproute2"
     command -v openssl >/dev/null || install openssl
     command -v openssl >/dev/null || missing "openssl" "apt-get install openssl"
 fi

@@ -24,6 +24,7 @@ const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
 pub static OPTIONS: &[Opt] = &[
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
+    opt("lan", "false", false),
     opt("listen.c2s", "127.0.0.1:5222", false),
     opt("listen.c2s_tls", "127.0.0.1:5223", false),
     opt("listen.http", "127.0.0.1:5280", false),
@@ -106,7 +107,32 @@ impl Config {
                 .set(key, value.clone())
                 .map_err(|e| ConfigError(format!("--{key}: {e}")))?;
         }
+        if config.lan() {
+            config.open_to_the_lan();
+        }
         Ok(config)
+    }
+
+    /// Serve the local network.
+    pub fn lan(&self) -> bool {
+        self.get("lan") == "true"
+    }
+
+    /// What was not set otherwise listens on all interfaces, but for the sockets, where nobody is asked for a
+    /// password; the domain is HOSTNAME.local.
+    fn open_to_the_lan(&mut self) {
+        for (option, (value, asked)) in OPTIONS.iter().zip(&mut self.values) {
+            if *asked {
+                continue;
+            }
+            match option.key {
+                "listen.c2s" | "listen.c2s_tls" | "listen.http" | "listen.https" => {
+                    *value = value.replace("127.0.0.1", "0.0.0.0");
+                }
+                "domain" => *value = crate::lan::name(),
+                _ => {}
+            }
+        }
     }
 
     fn set(&mut self, key: &str, value: String) -> Result<(), String> {
@@ -139,6 +165,7 @@ impl Config {
             for (key, value) in pairs {
                 let text = match value {
                     toml::Value::String(s) => s,
+                    toml::Value::Boolean(b) if key == "lan" => b.to_string(),
                     other if index(&key).is_some() => {
                         return Err(format!(
                             "{}{key} must be text in quotes, not {other}",
@@ -242,6 +269,7 @@ fn check(key: &str, value: &str) -> Result<(), String> {
     };
     match key {
         "registration.mode" => one_of(&["invite", "open", "closed"]),
+        "lan" => one_of(&["true", "false"]),
         "log.format" => one_of(&["text", "json"]),
         "log.level" => one_of(&["error", "warn", "info", "debug", "trace"]),
         "domain" => match liao_proto::jid::BareJid::new(value) {

@@ -40,6 +40,10 @@ fn routes(page: Page) -> Router {
         .route("/.well-known/host-meta", get(host_meta))
         .route("/.well-known/host-meta.json", get(host_meta_json))
         .route("/invite/{token}", get(invite).post(redeem))
+        .route(
+            "/ca.pem",
+            get(async |State(at): State<Page>| authority(&at.server)),
+        )
         .with_state(page)
 }
 
@@ -52,16 +56,32 @@ pub async fn plain(server: Arc<Server>, listener: TcpListener) {
             secure: false,
         })
     } else {
-        Router::new().fallback(async move |uri: axum::http::Uri| match server.link.get() {
+        let known = server.clone();
+        let redirect = async move |uri: axum::http::Uri| match server.link.get() {
             Some(host) => {
                 Redirect::permanent(&format!("https://{host}{}", uri.path())).into_response()
             }
             None => StatusCode::NOT_FOUND.into_response(),
-        })
+        };
+        // Who does not know the authority yet can fetch it without a warning, and compare its fingerprint.
+        Router::new()
+            .route("/ca.pem", get(async move || authority(&known)))
+            .fallback(redirect)
     };
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "HTTP ended");
+    }
+}
+
+/// The certificate authority of `--lan`, to be installed by who does not want to be warned.
+fn authority(server: &Server) -> Response {
+    let config = server.config();
+    match std::fs::read(config.data().join("tls").join("ca.pem")) {
+        Ok(pem) if config.lan() => {
+            ([(header::CONTENT_TYPE, "application/x-x509-ca-cert")], pem).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

@@ -59,6 +59,9 @@ pub struct Serve {
     /// What stands behind the @ of the addresses [default: localhost].
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
+    /// Serve everyone on the local network, as HOSTNAME.local (see the example configuration).
+    #[arg(long)]
+    pub lan: bool,
     /// Check the configuration and end.
     #[arg(long)]
     pub check: bool,

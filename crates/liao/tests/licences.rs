@@ -1,5 +1,7 @@
 //! What deny.toml demands of the dependencies, checked without cargo-deny: licences and banned crates.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
