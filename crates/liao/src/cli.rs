@@ -35,7 +35,7 @@ pub enum Command {
     UdpClient(Sockets),
     /// Accounts and invites of a server on this machine, running or not.
     Admin(Admin),
-    /// The configuration.
+    /// What can be configured.
     Config {
         #[command(subcommand)]
         what: ConfigVerb,
@@ -56,7 +56,7 @@ pub struct Serve {
     /// The data folder [default: ./liao-data].
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<String>,
-    /// What stands behind the @ of the addresses [default: localhost].
+    /// What stands behind the @ of the addresses; the first account fixes it [default: localhost].
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
     /// Serve everyone on the local network, as HOSTNAME.local (see the example configuration).
@@ -197,14 +197,14 @@ pub enum AdminVerb {
 
 #[derive(Subcommand)]
 pub enum UserVerb {
-    /// Make an account; the password is asked for, or read as below.
+    /// Make an account; the password is asked for, or taken from LIAO_PASSWORD.
     Add {
         /// The name before the @.
         name: String,
-        /// It may administer.
+        /// The account is an admin.
         #[arg(long)]
         admin: bool,
-        /// Read the password from standard input instead of LIAO_PASSWORD.
+        /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
     },
@@ -217,7 +217,7 @@ pub enum UserVerb {
     Passwd {
         /// The name before the @.
         name: String,
-        /// Read the password from standard input instead of LIAO_PASSWORD.
+        /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
     },
