@@ -5,6 +5,7 @@
 //! [`modules::ALL`].
 
 pub mod accounts;
+mod acks;
 pub mod admin;
 pub mod c2s;
 pub mod config;

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::mailbox::{Credit, Mailbox};
 use crate::registration::Throttle;
 use crate::services::Service;
+use crate::session::Resume;
 use crate::store::{Archived, Commit, CommitError, Committed, PageQuery, Store};
 use crate::{engines, modules};
 use liao_proto::jid::{BareJid, Jid};
@@ -32,6 +33,43 @@ pub struct SessionInfo {
     pub carrier: &'static str,
     /// When it was bound, in ms since 1970, UTC.
     pub since_ms: i64,
+}
+
+/// Sessions that can be resumed, and how far those that no longer can had come (XEP-0198 section 5).
+#[derive(Default)]
+pub struct Streams {
+    open: HashMap<String, (BareJid, mpsc::Sender<Resume>)>,
+    ended: VecDeque<(String, BareJid, u32)>,
+}
+
+impl Streams {
+    /// A session can be resumed by this SM-ID.
+    pub fn begun(&mut self, sm_id: &str, bare: BareJid, resume: mpsc::Sender<Resume>) {
+        self.open.insert(sm_id.to_owned(), (bare, resume));
+    }
+
+    /// It no longer can; it had handled `h` stanzas.
+    pub fn ended(&mut self, sm_id: &str, h: u32) {
+        if let Some((bare, _)) = self.open.remove(sm_id) {
+            self.ended.push_back((sm_id.to_owned(), bare, h));
+            if self.ended.len() > limits::ENDED_STREAMS {
+                self.ended.pop_front();
+            }
+        }
+    }
+
+    /// The way to a session of this account, or what is still known of it.
+    pub fn find(&self, sm_id: &str, bare: &BareJid) -> Result<mpsc::Sender<Resume>, Option<u32>> {
+        match self.open.get(sm_id) {
+            Some((owner, resume)) if owner == bare => Ok(resume.clone()),
+            Some(_) => Err(None),
+            None => Err(self
+                .ended
+                .iter()
+                .find(|(id, owner, _)| id == sm_id && owner == bare)
+                .map(|(_, _, h)| *h)),
+        }
+    }
 }
 
 /// A message to a shard. Stanzas are by far the most of them; boxing them would cost an allocation each.
@@ -69,6 +107,8 @@ pub struct Server {
     pub registrations: Throttle,
     /// `HOST:PORT` of the HTTPS listener, for invite links.
     pub link: OnceLock<String>,
+    /// Sessions that can be resumed, by SM-ID (XEP-0198 section 5).
+    pub streams: Mutex<Streams>,
     me: Weak<Server>,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     next_session: AtomicU64,
@@ -118,6 +158,7 @@ impl Server {
             services: OnceLock::new(),
             registrations: Throttle::default(),
             link: OnceLock::new(),
+            streams: Mutex::default(),
             me: me.clone(),
             shards: senders,
             next_session: AtomicU64::new(1),
@@ -134,6 +175,13 @@ impl Server {
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone()
+    }
+
+    /// The sessions that can be resumed.
+    pub fn streams_lock(&self) -> std::sync::MutexGuard<'_, Streams> {
+        self.streams
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// A new session's id.
