@@ -2,7 +2,7 @@
 
 use crate::accounts::{Accounts, Invite};
 use crate::config::Config;
-use crate::entity::{Behind, Entity, Item, Pending, State};
+use crate::entity::{Behind, Entity, Item, Pending, Session, State};
 use crate::hooks::{Effects, Release};
 use crate::limits;
 use crate::mailbox::{Credit, Mailbox};
@@ -589,7 +589,24 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
         let Some(seq) = stored.to_seq.filter(|_| !stored.duplicate) else {
             continue;
         };
-        state.offline.stored(seq, !sessions.is_empty());
+        // Who is being handed what was kept gets this, too, in its turn; who came while it was committed must not
+        // miss it.
+        let known: Vec<u64> = sessions
+            .into_iter()
+            .filter(|id| state.sessions.iter().any(|s| s.id == *id))
+            .collect();
+        let sessions: Vec<u64> = known
+            .iter()
+            .copied()
+            .filter(|id| !state.offline.is_catching_up(*id))
+            .collect();
+        state.offline.stored(seq, &sessions);
+        if known.is_empty() {
+            let reachable = state.sessions.iter().filter(|s| s.is_reachable());
+            for id in reachable.map(|s| s.id).collect::<Vec<_>>() {
+                state.offline.catch_up(id);
+            }
+        }
         releases.extend(sessions.into_iter().map(|session| Release::Numbered {
             session,
             bytes: bytes.clone(),
@@ -621,28 +638,38 @@ fn release(server: &Server, state: &mut State, releases: Vec<Release>, mut credi
     }
 }
 
+/// The sessions that are being handed what was kept. Who can no longer get it drops out.
+fn catching(state: &mut State) -> impl Iterator<Item = &Session> {
+    for id in state.offline.catching() {
+        if !state
+            .sessions
+            .iter()
+            .any(|s| s.id == id && s.is_reachable())
+        {
+            state.offline.caught_up(id);
+        }
+    }
+    let offline = &state.offline;
+    state
+        .sessions
+        .iter()
+        .filter(|s| offline.is_catching_up(s.id))
+}
+
 /// After anything: goes on handing out kept messages if there is room.
 fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
     let Some(state) = entity.state.as_mut() else {
         return;
     };
-    if !state.offline.catching_up || entity.reading {
+    if entity.reading || !catching(state).any(|_| true) {
         return;
     }
-    if !state.sessions.iter().any(|s| s.is_reachable()) {
-        state.offline.catching_up = false;
-        return;
-    }
-    if state
-        .sessions
-        .iter()
-        .filter(|s| s.is_reachable())
-        .any(|s| is_busy(&s.mailbox))
-    {
+    if catching(state).any(|s| is_busy(&s.mailbox)) {
         // The next report of written messages comes here again.
         return;
     }
     entity.reading = true;
+    state.offline.restarted = false;
     let head = state.offline.head();
     let query = PageQuery {
         after: Some(state.offline.page_after),
@@ -669,27 +696,34 @@ fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
     let Some(state) = entity.state.as_mut() else {
         return;
     };
+    if state.offline.restarted {
+        return;
+    }
+    let ids: Vec<u64> = catching(state).map(|s| s.id).collect();
     let Some(rows) = rows else {
-        state.offline.catching_up = false;
+        ids.iter().for_each(|id| state.offline.caught_up(*id));
         return;
     };
     if rows.is_empty() {
         state.offline.passed(head);
         state.offline.page_after = state.offline.page_after.max(head);
-        state.offline.catching_up = state.offline.head() > head;
+        if state.offline.head() <= head {
+            ids.iter().for_each(|id| state.offline.caught_up(*id));
+        }
         return;
     }
     for row in rows {
-        if state
-            .sessions
-            .iter()
-            .any(|s| s.is_reachable() && is_busy(&s.mailbox))
-        {
+        if catching(state).any(|s| is_busy(&s.mailbox)) {
             return;
         }
         state.offline.passed(row.seq.saturating_sub(1));
         state.offline.page_after = row.seq;
-        if !state.offline.give(row.seq) {
+        let new: Vec<u64> = ids
+            .iter()
+            .copied()
+            .filter(|id| state.offline.give(row.seq, *id))
+            .collect();
+        if new.is_empty() {
             continue;
         }
         let Some(stanza) = Stanza::parse_bytes(&row.stanza) else {
@@ -708,7 +742,7 @@ fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
             &mut bytes,
         );
         let bytes = bytes::Bytes::from(bytes);
-        for session in state.sessions.iter().filter(|s| s.is_reachable()) {
+        for session in state.sessions.iter().filter(|s| new.contains(&s.id)) {
             session.mailbox.push(bytes.clone(), Some(row.seq));
         }
     }
