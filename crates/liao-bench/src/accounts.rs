@@ -166,7 +166,7 @@ where
             Some(Ok(result)) => done.push(result?),
             _ => return Err(BenchError::Wrong(format!("{what}: a task broke off"))),
         }
-        if done.len() % 50 == 0 {
+        if done.len().is_multiple_of(50) {
             progress(&format!("{what}: {} of {count}", done.len()));
         }
     }
