@@ -6,18 +6,43 @@ use std::path::{Path, PathBuf};
 /// The commented example, embedded; every option with its why.
 pub const EXAMPLE: &str = include_str!("../../../liao.example.toml");
 
+/// How an option is written in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `"text"`.
+    Text,
+    /// `["one", "two"]`; in a variable `one,two`.
+    List,
+}
+
 /// One option.
 pub struct Opt {
     /// `section.key` or `key`.
     pub key: &'static str,
-    /// The default, as it stands in the file.
+    /// The default; of a list, its items joined by commas.
     pub default: &'static str,
     /// May change at a reload.
     pub live: bool,
+    /// How it is written.
+    pub kind: Kind,
 }
 
 const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
-    Opt { key, default, live }
+    Opt {
+        key,
+        default,
+        live,
+        kind: Kind::Text,
+    }
+}
+
+const fn list(key: &'static str, live: bool) -> Opt {
+    Opt {
+        key,
+        default: "",
+        live,
+        kind: Kind::List,
+    }
 }
 
 /// THE table.
@@ -33,9 +58,35 @@ pub static OPTIONS: &[Opt] = &[
     opt("tls.key", "", true),
     opt("registration.mode", "invite", true),
     opt("sockets.owner", "", true),
+    list("sockets.allow", true),
     opt("log.format", "text", false),
     opt("log.level", "info", false),
 ];
+
+/// Where a value comes from; each comes over the ones before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// The file, and the line if it is known.
+    File(Option<usize>),
+    /// A variable.
+    Variable(String),
+    /// A flag of the command line.
+    Flag(String),
+}
+
+#[derive(Debug, Clone)]
+struct Value {
+    text: String,
+    origin: Origin,
+}
+
+impl Value {
+    fn is_set(&self) -> bool {
+        self.origin != Origin::Default
+    }
+}
 
 /// What is wrong with the configuration: what, where, what to do.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +105,7 @@ pub struct Listen {
 /// The configuration in force.
 #[derive(Debug, Clone)]
 pub struct Config {
-    values: Vec<(String, bool)>,
+    values: Vec<Value>,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
@@ -64,7 +115,10 @@ impl Default for Config {
         Config {
             values: OPTIONS
                 .iter()
-                .map(|o| (o.default.to_owned(), false))
+                .map(|o| Value {
+                    text: o.default.to_owned(),
+                    origin: Origin::Default,
+                })
                 .collect(),
             file: None,
         }
@@ -97,37 +151,27 @@ impl Config {
             let name = format!("LIAO_{}", option.key.replace('.', "_").to_uppercase());
             if let Ok(value) = std::env::var(&name) {
                 config
-                    .set(option.key, value)
+                    .set(option.key, value, Origin::Variable(name.clone()))
                     .map_err(|e| ConfigError(format!("{name}: {e}")))?;
             }
         }
         for (key, value) in flags {
             config
-                .set(key, value.clone())
+                .set(key, value.clone(), Origin::Flag(format!("--{key}")))
                 .map_err(|e| ConfigError(format!("--{key}: {e}")))?;
         }
         Ok(config)
     }
 
-    fn set(&mut self, key: &str, value: String) -> Result<(), String> {
-        check(key, &value)?;
+    fn set(&mut self, key: &str, text: String, origin: Origin) -> Result<(), String> {
         let at = index(key).ok_or_else(|| unknown(key))?;
-        self.values[at] = (value, true);
+        check(key, &text)?;
+        self.values[at] = Value { text, origin };
         Ok(())
     }
 
     fn merge(&mut self, text: &str) -> Result<(), String> {
         let table: toml::Table = text.parse().map_err(|e: toml::de::Error| e.to_string())?;
-        let line_of = |key: &str| {
-            let last = key.rsplit('.').next().unwrap_or(key);
-            let found = text.lines().position(|l| {
-                l.trim_start()
-                    .trim_start_matches('[')
-                    .strip_prefix(last)
-                    .is_some_and(|r| r.trim_start().starts_with(['=', ']', '.']))
-            });
-            found.map_or(String::new(), |n| format!("line {}: ", n + 1))
-        };
         for (key, value) in table {
             let pairs: Vec<(String, toml::Value)> = match value {
                 toml::Value::Table(inner) => inner
@@ -137,18 +181,15 @@ impl Config {
                 other => vec![(key, other)],
             };
             for (key, value) in pairs {
-                let text = match value {
-                    toml::Value::String(s) => s,
-                    other if index(&key).is_some() => {
-                        return Err(format!(
-                            "{}{key} must be text in quotes, not {other}",
-                            line_of(&key)
-                        ));
-                    }
-                    other => other.to_string(),
-                };
-                self.set(&key, text)
-                    .map_err(|e| format!("{}{e}", line_of(&key)))?;
+                let line = line_of(text, &key);
+                let found = index(&key)
+                    .ok_or_else(|| unknown(&key))
+                    .and_then(|at| OPTIONS[at].text_of(value))
+                    .and_then(|value| self.set(&key, value, Origin::File(line)));
+                found.map_err(|e| match line {
+                    Some(line) => format!("line {line}: {e}"),
+                    None => e,
+                })?;
             }
         }
         Ok(())
@@ -156,7 +197,17 @@ impl Config {
 
     /// The text of an option.
     pub fn get(&self, key: &str) -> &str {
-        index(key).map_or("", |at| &self.values[at].0)
+        index(key).map_or("", |at| &self.values[at].text)
+    }
+
+    /// The items of a list.
+    pub fn list(&self, key: &str) -> impl Iterator<Item = &str> {
+        items(self.get(key))
+    }
+
+    /// Where the value of an option comes from.
+    pub fn origin(&self, key: &str) -> &Origin {
+        index(key).map_or(&Origin::Default, |at| &self.values[at].origin)
     }
 
     /// The domain.
@@ -178,7 +229,7 @@ impl Config {
     pub fn listen(&self, name: &str) -> Listen {
         let at = index(&format!("listen.{name}"));
         let (text, asked) = at.map_or(("off", false), |at| {
-            (self.values[at].0.as_str(), self.values[at].1)
+            (self.values[at].text.as_str(), self.values[at].is_set())
         });
         Listen {
             address: text.parse().ok(),
@@ -189,13 +240,12 @@ impl Config {
     /// The gateway's default port was half taken: both its sockets try the next one.
     pub(crate) fn move_sockets(&mut self, taken: SocketAddr) {
         if let Some(at) = index("listen.sockets") {
-            let asked = self.values[at].1;
-            let port = if asked {
+            let port = if self.values[at].is_set() {
                 0
             } else {
                 taken.port().saturating_add(1)
             };
-            self.values[at] = (SocketAddr::new(taken.ip(), port).to_string(), asked);
+            self.values[at].text = SocketAddr::new(taken.ip(), port).to_string();
         }
     }
 
@@ -204,6 +254,58 @@ impl Config {
         let differs = |o: &&Opt| !o.live && self.get(o.key) != new.get(o.key);
         OPTIONS.iter().filter(differs).map(|o| o.key).collect()
     }
+}
+
+impl Opt {
+    /// A value of the file as it is kept here.
+    fn text_of(&self, value: toml::Value) -> Result<String, String> {
+        let key = self.key;
+        match (self.kind, value) {
+            (Kind::Text, toml::Value::String(text)) => Ok(text),
+            (Kind::Text, other) => Err(format!("{key} must be text in quotes, not {other}")),
+            (Kind::List, toml::Value::Array(all)) => {
+                let item = |v: &toml::Value| match v.as_str() {
+                    Some(text) if !text.contains(',') => Ok(text.to_owned()),
+                    _ => Err(format!(
+                        "{key} has the item {v}; each must be text in quotes, without a comma"
+                    )),
+                };
+                let all: Result<Vec<String>, String> = all.iter().map(item).collect();
+                Ok(all?.join(","))
+            }
+            (Kind::List, other) => Err(format!(
+                "{key} must be a list such as [\"one\", \"two\"], not {other}"
+            )),
+        }
+    }
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|i| !i.is_empty())
+}
+
+/// The line on which a key stands, counted from 1.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut inside = "";
+    let mut section_line = None;
+    for (number, line) in text.lines().enumerate().map(|(n, l)| (n + 1, l.trim())) {
+        if let Some(header) = line.strip_prefix('[') {
+            inside = header.split(']').next().unwrap_or_default().trim();
+            if inside == last || inside == key {
+                section_line = Some(number);
+            }
+            continue;
+        }
+        let Some((name, _)) = line.split_once('=') else {
+            continue;
+        };
+        let name = name.trim();
+        if inside == section && name == last || inside.is_empty() && name == key {
+            return Some(number);
+        }
+    }
+    section_line
 }
 
 fn unknown(key: &str) -> String {
@@ -244,6 +346,12 @@ fn check(key: &str, value: &str) -> Result<(), String> {
         "registration.mode" => one_of(&["invite", "open", "closed"]),
         "log.format" => one_of(&["text", "json"]),
         "log.level" => one_of(&["error", "warn", "info", "debug", "trace"]),
+        "sockets.owner" | "sockets.allow" => items(value).try_for_each(|item| {
+            match liao_proto::jid::BareJid::new(item) {
+                Ok(jid) if jid.node().is_some() => Ok(()),
+                _ => Err(format!("{key} has {item:?}; write an address such as \"anna@example.org\"")),
+            }
+        }),
         "domain" => match liao_proto::jid::BareJid::new(value) {
             Ok(jid) if jid.node().is_none() && jid.as_str() == value => Ok(()),
             Ok(jid) if jid.node().is_none() => Err(format!("domain is {value:?}; write it as {:?}", jid.as_str())),
@@ -286,6 +394,28 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_arrays_of_text_in_the_file() {
+        let mut config = Config::default();
+        config
+            .merge("[sockets]\nallow = [\"a@x\", \"b@x\"]\n")
+            .unwrap();
+        assert_eq!(
+            config.list("sockets.allow").collect::<Vec<_>>(),
+            ["a@x", "b@x"]
+        );
+        assert_eq!(*config.origin("sockets.allow"), Origin::File(Some(2)));
+        for wrong in ["\"a@x\"", "[1]", "[\"a@x,b@x\"]", "[\"no address\"]"] {
+            let error = config
+                .merge(&format!("# why\n[sockets]\nallow = {wrong}\n"))
+                .unwrap_err();
+            assert!(
+                error.contains("line 3") && error.contains("sockets.allow"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn the_example_names_every_option_with_its_default() {
         let plain: String = EXAMPLE
             .lines()
@@ -299,9 +429,13 @@ mod tests {
             .collect();
         let mut config = Config::default();
         config.merge(&plain).unwrap();
-        for (option, (value, set)) in OPTIONS.iter().zip(&config.values) {
-            assert!(*set, "{} is missing in liao.example.toml", option.key);
-            assert_eq!(value, option.default, "{}", option.key);
+        for (option, value) in OPTIONS.iter().zip(&config.values) {
+            assert!(
+                value.is_set(),
+                "{} is missing in liao.example.toml",
+                option.key
+            );
+            assert_eq!(value.text, option.default, "{}", option.key);
         }
     }
 }
