@@ -1,6 +1,7 @@
 //! A client's connection until a resource is bound: stream, STARTTLS, SASL, registration, binding
 //! (RFC 6120 sections 4 to 7, RFC 7395, XEP-0077, XEP-0445).
 
+use crate::backoff::Try;
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::Mailbox;
@@ -16,7 +17,7 @@ use liao_proto::xml::Frame;
 use liao_proto::{minidom::Element, ns};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -275,6 +276,7 @@ impl Connection {
         };
         let mut server = sasl::Server::new(mechanism, self.server.store.secret());
         let mut input = frame.text();
+        let mut attempt = None;
         loop {
             let bytes = match sasl::decode(&input) {
                 Ok(bytes) => bytes,
@@ -282,6 +284,10 @@ impl Connection {
             };
             let mut step = server.step(&bytes);
             if let Step::NeedKeys { username } = &step {
+                match self.admit(username) {
+                    Ok(admitted) => attempt = Some(admitted),
+                    Err(wait) => return self.pause(wait),
+                }
                 let keys = self.keys(username, mechanism).await?;
                 step = server.with_keys(keys);
             }
@@ -296,8 +302,18 @@ impl Connection {
                     username,
                     authzid,
                     data,
-                } => return self.success(&username, authzid, &data),
-                Step::Failure(condition) => return self.refuse(condition.name()),
+                } => {
+                    if let Some(attempt) = attempt {
+                        attempt.succeeded();
+                    }
+                    return self.success(&username, authzid, &data);
+                }
+                Step::Failure(condition) => {
+                    if let Some(attempt) = attempt {
+                        attempt.failed(Instant::now());
+                    }
+                    return self.refuse(condition.name());
+                }
                 Step::NeedKeys { .. } => return self.refuse("temporary-auth-failure"),
             }
             match self.wire.recv().await? {
@@ -307,6 +323,23 @@ impl Connection {
                 _ => return Err(Stop::Gone),
             }
         }
+    }
+
+    /// Counts a try; loopback peers are no exception, a proxy or a tunnel may stand there.
+    fn admit(&self, username: &str) -> Result<Try, Duration> {
+        let account = self.address_of(username).ok();
+        self.server.logins.admit(
+            account.as_ref().map(|a| a.as_str()),
+            self.peer.ip(),
+            Instant::now(),
+        )
+    }
+
+    /// Section 6.5.11.
+    fn pause(&mut self, wait: Duration) -> Result<(), Stop> {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let text = format!("too many failed logins; try again in {seconds} s");
+        self.refuse_with("temporary-auth-failure", &text)
     }
 
     async fn keys(
@@ -364,10 +397,21 @@ impl Connection {
 
     /// Section 6.4.5 and 6.5.
     fn refuse(&mut self, condition: &str) -> Result<(), Stop> {
+        self.refuse_with(condition, "")
+    }
+
+    fn refuse_with(&mut self, condition: &str, text: &str) -> Result<(), Stop> {
         self.tries += 1;
         tracing::info!(peer = %self.peer.ip(), condition, "a login was refused");
-        self.wire
-            .queue(format!("<failure xmlns='{}'><{condition}/></failure>", ns::SASL).as_bytes());
+        let text = match text {
+            "" => String::new(),
+            text => format!("<text xml:lang='en'>{text}</text>"),
+        };
+        let failure = format!(
+            "<failure xmlns='{}'><{condition}/>{text}</failure>",
+            ns::SASL
+        );
+        self.wire.queue(failure.as_bytes());
         if self.tries >= limits::AUTH_TRIES {
             return Err(Stop::Error("policy-violation", "too many wrong tries"));
         }

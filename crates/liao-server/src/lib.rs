@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod admin;
+mod backoff;
 pub mod c2s;
 pub mod config;
 pub mod engines;

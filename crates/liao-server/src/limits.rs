@@ -12,6 +12,18 @@ pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 pub const UNAUTHENTICATED_S: u64 = 30;
 /// Wrong passwords on one connection (RFC 6120 section 6.4.5: 2 to 5 tries).
 pub const AUTH_TRIES: u32 = 5;
+/// Wrong passwords for one account in [`AUTH_WINDOW_S`]; then tries are refused for 1, 2, 4 … seconds.
+pub const AUTH_FAILURES: u32 = 5;
+/// How many times that for one address: many people may sit behind one.
+pub const AUTH_ADDRESS_FACTOR: u32 = 10;
+/// Seconds after which a failed login is forgotten.
+pub const AUTH_WINDOW_S: u64 = 15 * 60;
+/// The longest pause after failed logins, in seconds: a guesser gets 1,440 tries a day, a person a coffee.
+pub const AUTH_PAUSE_S: u64 = 60;
+/// Logins of one account at the same moment: all of its devices may come back at once, a flood of guesses may not.
+pub const AUTH_AT_ONCE: u32 = 50;
+/// Accounts and addresses whose failed logins are remembered, about 100 bytes each.
+pub const AUTH_REMEMBERED: usize = 50_000;
 /// Bytes that wait for one session; who reads slower than this loses the session, not the others.
 pub const MAILBOX_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of a session's own stanzas that are being worked on; then its socket is not read.

@@ -1,6 +1,7 @@
 //! The server's shared parts and the router: entities spread over shards by hash, each shard one task.
 
 use crate::accounts::{Accounts, Invite};
+use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::entity::{Behind, Entity, Item, Pending, State};
 use crate::hooks::{Effects, Release};
@@ -66,6 +67,8 @@ pub struct Server {
     pub services: OnceLock<Vec<Arc<dyn Service>>>,
     /// New accounts by address.
     pub registrations: Throttle,
+    /// Failed logins.
+    pub logins: Backoff,
     /// `HOST:PORT` of the HTTPS listener, for invite links.
     pub link: OnceLock<String>,
     me: Weak<Server>,
@@ -116,6 +119,7 @@ impl Server {
             routed: AtomicU64::new(0),
             services: OnceLock::new(),
             registrations: Throttle::default(),
+            logins: Backoff::default(),
             link: OnceLock::new(),
             me: me.clone(),
             shards: senders,

@@ -4,7 +4,7 @@ mod world;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use world::{PATIENCE, Server};
+use world::{Client, PATIENCE, SASL, Server};
 
 async fn reads(stream: &mut TcpStream) -> String {
     let mut space = [0u8; 1024];
@@ -50,4 +50,27 @@ async fn callers_appear_to_the_owner_and_to_those_who_are_allowed() {
     bob.send(&say(&name, "still me?")).await;
     let refused = bob.until(|f| f.name() == "message").await;
     assert_eq!(refused.attr("type"), Some("error"));
+}
+
+#[tokio::test]
+async fn a_guesser_waits_and_the_others_do_not() {
+    let server = Server::start("guess", "");
+    server.add("anna", &[]);
+    server.add("bob", &[]);
+    let mut guesser = Client::connect(server.address("c2s")).await;
+    for _ in 0..4 {
+        let answer = guesser.authenticate("anna", "wrong").await;
+        assert!(answer.to_dom().unwrap().has_child("not-authorized", SASL));
+    }
+    let mut guesser = Client::connect(server.address("c2s")).await;
+    guesser.authenticate("anna", "wrong").await;
+    let answer = guesser.authenticate("anna", "pw-anna").await;
+    let failure = answer.to_dom().unwrap();
+    assert!(
+        failure.has_child("temporary-auth-failure", SASL),
+        "{failure:?}"
+    );
+    let words = failure.get_child("text", SASL).unwrap().text();
+    assert!(words.contains("try again in 1 s"), "{words}");
+    server.log_in("bob").await;
 }
