@@ -5,6 +5,7 @@ use crate::backoff::Try;
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::Mailbox;
+use crate::peer::Peer;
 use crate::registration::{self, Ticket};
 use crate::server::{Server, random_id};
 use crate::session;
@@ -15,7 +16,6 @@ use liao_proto::stanza::{ErrorKind, Kind, Stanza};
 use liao_proto::stream::{Event, Header, Limits, error_element};
 use liao_proto::xml::Frame;
 use liao_proto::{minidom::Element, ns};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -46,28 +46,19 @@ struct Connection {
     server: Arc<Server>,
     wire: Wire,
     tls: Option<Tls>,
-    peer: SocketAddr,
-    /// TLS reached us, or somebody trusted ended it before us.
-    secure: bool,
+    peer: Peer,
     user: Option<BareJid>,
     ticket: Ticket,
     tries: u32,
 }
 
 /// Serves one connection from its first byte to its last.
-pub async fn serve(
-    server: Arc<Server>,
-    wire: Wire,
-    peer: SocketAddr,
-    secure: bool,
-    tls: Option<Tls>,
-) {
+pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>) {
     let mut connection = Connection {
         server,
         wire,
         tls,
         peer,
-        secure,
         user: None,
         ticket: Ticket::default(),
         tries: 0,
@@ -79,7 +70,9 @@ pub async fn serve(
     };
     let Connection { server, wire, .. } = connection;
     match bound {
-        Ok((id, full, mailbox)) => session::run(server, wire, id, full, mailbox, peer).await,
+        Ok((id, full, mailbox)) => {
+            session::run(server, wire, id, full, mailbox, peer.address).await
+        }
         Err(Stop::Error(condition, text)) => farewell(wire, condition, text).await,
         Err(Stop::Gone) => {}
     }
@@ -167,14 +160,14 @@ impl Connection {
     }
 
     fn mechanisms(&self) -> &'static [Mechanism] {
-        if self.secure {
+        if self.peer.secure {
             &[
                 Mechanism::ScramSha256,
                 Mechanism::ScramSha1,
                 Mechanism::Plain,
             ]
-        } else if self.peer.ip().is_loopback() {
-            // DESIGN section 3, Defaults: without TLS only SCRAM, only for loopback peers.
+        } else if self.peer.local {
+            // Without TLS only SCRAM, which does not show the password, and only where nobody can listen.
             &[Mechanism::ScramSha256, Mechanism::ScramSha1]
         } else {
             &[]
@@ -191,7 +184,7 @@ impl Connection {
             ));
         } else {
             let mechanisms = self.mechanisms();
-            if !self.secure && self.tls.is_some() && !self.wire.is_websocket() {
+            if !self.peer.secure && self.tls.is_some() && !self.wire.is_websocket() {
                 let must = if mechanisms.is_empty() {
                     "<required/>"
                 } else {
@@ -225,8 +218,13 @@ impl Connection {
             ("iq", ns::CLIENT) if self.user.is_some() => return self.bind(frame).await,
             ("iq", ns::CLIENT) if !self.mechanisms().is_empty() => {
                 let iq = Stanza::from_frame(frame).map_err(|_| Stop::Error("bad-format", ""))?;
-                let answer =
-                    registration::before_login(&self.server, &mut self.ticket, self.peer, iq).await;
+                let answer = registration::before_login(
+                    &self.server,
+                    &mut self.ticket,
+                    self.peer.address,
+                    iq,
+                )
+                .await;
                 self.wire.queue(&answer.to_bytes());
             }
             ("message" | "presence" | "iq", ns::CLIENT) => {
@@ -242,7 +240,7 @@ impl Connection {
         let Some(tls) = self
             .tls
             .clone()
-            .filter(|_| !self.secure && !self.wire.is_websocket())
+            .filter(|_| !self.peer.secure && !self.wire.is_websocket())
         else {
             self.wire
                 .queue(format!("<failure xmlns='{}'/>", ns::TLS).as_bytes());
@@ -255,7 +253,7 @@ impl Connection {
         self.wire.flush().await?;
         let config = tls.borrow().clone();
         self.wire.starttls_accept_in_place(config).await?;
-        self.secure = true;
+        self.peer.secure = true;
         Ok(())
     }
 
@@ -330,7 +328,7 @@ impl Connection {
         let account = self.address_of(username).ok();
         self.server.logins.admit(
             account.as_ref().map(|a| a.as_str()),
-            self.peer.ip(),
+            self.peer.address.ip(),
             Instant::now(),
         )
     }
@@ -402,7 +400,7 @@ impl Connection {
 
     fn refuse_with(&mut self, condition: &str, text: &str) -> Result<(), Stop> {
         self.tries += 1;
-        tracing::info!(peer = %self.peer.ip(), condition, "a login was refused");
+        tracing::info!(peer = %self.peer.address.ip(), condition, "a login was refused");
         let text = match text {
             "" => String::new(),
             text => format!("<text xml:lang='en'>{text}</text>"),

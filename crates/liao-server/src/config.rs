@@ -1,5 +1,6 @@
 //! The configuration: one table of options, a TOML file, `LIAO_*` variables, flags; unknown keys are errors.
 
+use crate::peer::Network;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,7 @@ pub static OPTIONS: &[Opt] = &[
     opt("listen.http", "127.0.0.1:5280", false),
     opt("listen.https", "127.0.0.1:5281", false),
     opt("listen.sockets", "127.0.0.1:8080", false),
+    list("http.trusted_proxies", true),
     opt("tls.certificate", "", true),
     opt("tls.key", "", true),
     opt("registration.mode", "invite", true),
@@ -225,6 +227,13 @@ impl Config {
         self.get("registration.mode")
     }
 
+    /// The proxies that are believed.
+    pub(crate) fn trusted_proxies(&self) -> Vec<Network> {
+        self.list("http.trusted_proxies")
+            .filter_map(Network::parse)
+            .collect()
+    }
+
     /// One of the listeners: `c2s`, `c2s_tls`, `http`, `https`, `sockets`.
     pub fn listen(&self, name: &str) -> Listen {
         let at = index(&format!("listen.{name}"));
@@ -351,6 +360,10 @@ fn check(key: &str, value: &str) -> Result<(), String> {
                 Ok(jid) if jid.node().is_some() => Ok(()),
                 _ => Err(format!("{key} has {item:?}; write an address such as \"anna@example.org\"")),
             }
+        }),
+        "http.trusted_proxies" => items(value).try_for_each(|item| match Network::parse(item) {
+            Some(_) => Ok(()),
+            None => Err(format!("{key} has {item:?}; write an address or a network such as \"10.0.0.0/8\"")),
         }),
         "domain" => match liao_proto::jid::BareJid::new(value) {
             Ok(jid) if jid.node().is_none() && jid.as_str() == value => Ok(()),

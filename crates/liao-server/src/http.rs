@@ -2,12 +2,15 @@
 
 use crate::c2s;
 use crate::limits;
+use crate::peer::Peer;
 use crate::registration;
 use crate::server::Server;
+use axum::Extension;
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket};
-use axum::extract::{ConnectInfo, Form, Path, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, Form, Path, Request, State, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use futures_util::{Sink, Stream};
@@ -26,13 +29,18 @@ use tokio::net::{TcpListener, TcpStream};
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// A listener's part in a request.
 #[derive(Clone)]
 struct Page {
     server: Arc<Server>,
+    /// TLS ends here.
     secure: bool,
+    /// Others than proxies are only shown the way to HTTPS.
+    only_proxies: bool,
 }
 
 fn routes(page: Page) -> Router {
+    let peers = axum::middleware::from_fn_with_state(page.clone(), know_peer);
     Router::new()
         .route("/", get(front))
         .route("/health", get(async || "ok\n"))
@@ -40,25 +48,43 @@ fn routes(page: Page) -> Router {
         .route("/.well-known/host-meta", get(host_meta))
         .route("/.well-known/host-meta.json", get(host_meta_json))
         .route("/invite/{token}", get(invite).post(redeem))
+        .layer(peers)
         .with_state(page)
 }
 
-/// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS.
-pub async fn plain(server: Arc<Server>, listener: TcpListener) {
-    let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
-    let app = if local {
-        routes(Page {
-            server,
-            secure: false,
-        })
-    } else {
-        Router::new().fallback(async move |uri: axum::http::Uri| match server.link.get() {
+/// Finds out who asks, before anything else.
+async fn know_peer(State(at): State<Page>, mut request: Request, next: Next) -> Response {
+    let parts = request.extensions();
+    let direct = parts
+        .get::<ConnectInfo<TlsPeer>>()
+        .map(|p| p.0.0)
+        .or(parts.get::<ConnectInfo<SocketAddr>>().map(|p| p.0));
+    let Some(direct) = direct else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let trusted = at.server.config().trusted_proxies();
+    let peer = Peer::of_request(direct, at.secure, request.headers(), &trusted);
+    if at.only_proxies && !peer.proxied {
+        return match at.server.link.get() {
             Some(host) => {
-                Redirect::permanent(&format!("https://{host}{}", uri.path())).into_response()
+                let path = request.uri().path();
+                Redirect::permanent(&format!("https://{host}{path}")).into_response()
             }
             None => StatusCode::NOT_FOUND.into_response(),
-        })
-    };
+        };
+    }
+    request.extensions_mut().insert(peer);
+    next.run(request).await
+}
+
+/// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS, but to proxies that are trusted.
+pub async fn plain(server: Arc<Server>, listener: TcpListener) {
+    let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
+    let app = routes(Page {
+        server,
+        secure: false,
+        only_proxies: !local,
+    });
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "HTTP ended");
@@ -70,6 +96,7 @@ pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
     let app = routes(Page {
         server,
         secure: true,
+        only_proxies: false,
     });
     let (sender, receiver) = tokio::sync::mpsc::channel(64);
     tokio::spawn(async move {
@@ -87,7 +114,7 @@ pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
             });
         }
     });
-    let service = app.into_make_service_with_connect_info::<Peer>();
+    let service = app.into_make_service_with_connect_info::<TlsPeer>();
     if let Err(error) = axum::serve(Accepted(receiver), service).await {
         tracing::error!(%error, "HTTPS ended");
     }
@@ -112,13 +139,13 @@ impl axum::serve::Listener for Accepted {
     }
 }
 
-/// The peer's address, for both kinds.
+/// The peer of a TLS connection.
 #[derive(Clone)]
-struct Peer(SocketAddr);
+struct TlsPeer(SocketAddr);
 
-impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Accepted>> for Peer {
-    fn connect_info(stream: axum::serve::IncomingStream<'_, Accepted>) -> Peer {
-        Peer(*stream.remote_addr())
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Accepted>> for TlsPeer {
+    fn connect_info(stream: axum::serve::IncomingStream<'_, Accepted>) -> TlsPeer {
+        TlsPeer(*stream.remote_addr())
     }
 }
 
@@ -242,16 +269,16 @@ struct Answers {
 async fn redeem(
     State(at): State<Page>,
     Path(token): Path<String>,
-    peer: Option<axum::Extension<ConnectInfo<Peer>>>,
-    local: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     Form(answers): Form<Answers>,
 ) -> Response {
     let zh = is_chinese(&headers);
-    if !at.secure && address(&peer, &local).is_none_or(|a| !a.ip().is_loopback()) {
+    if !peer.secure && !peer.local {
+        // The password would cross a network in the open.
         return StatusCode::FORBIDDEN.into_response();
     }
-    if address(&peer, &local).is_none_or(|a| !at.server.registrations.admit(a.ip())) {
+    if !at.server.registrations.admit(peer.address.ip()) {
         let error = "too many new accounts from your address; try again in ten minutes";
         return form(
             &at,
@@ -301,16 +328,8 @@ async fn redeem(
     }
 }
 
-type Info<T> = Option<axum::Extension<ConnectInfo<T>>>;
-
-fn address(peer: &Info<Peer>, local: &Info<SocketAddr>) -> Option<SocketAddr> {
-    peer.as_ref()
-        .map(|p| p.0.0.0)
-        .or(local.as_ref().map(|l| l.0.0))
-}
-
-fn websocket_url(at: &Page, headers: &HeaderMap) -> String {
-    let scheme = if at.secure { "wss" } else { "ws" };
+fn websocket_url(peer: &Peer, headers: &HeaderMap) -> String {
+    let scheme = if peer.secure { "wss" } else { "ws" };
     let asked = headers
         .get(header::HOST)
         .and_then(|h| h.to_str().ok())
@@ -319,8 +338,8 @@ fn websocket_url(at: &Page, headers: &HeaderMap) -> String {
 }
 
 /// XEP-0156 section 2.2.
-async fn host_meta(State(at): State<Page>, headers: HeaderMap) -> Response {
-    let href = escape(&websocket_url(&at, &headers));
+async fn host_meta(Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    let href = escape(&websocket_url(&peer, &headers));
     let body = format!(
         "<?xml version='1.0' encoding='utf-8'?><XRD xmlns='{}'><Link rel='{}' href='{href}'/></XRD>",
         ns::XRD,
@@ -331,8 +350,8 @@ async fn host_meta(State(at): State<Page>, headers: HeaderMap) -> Response {
 }
 
 /// XEP-0156 section 2.2, JSON.
-async fn host_meta_json(State(at): State<Page>, headers: HeaderMap) -> Response {
-    let links = serde_json::json!({"links": [{"rel": ns::ALT_WEBSOCKET, "href": websocket_url(&at, &headers)}]});
+async fn host_meta_json(Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    let links = serde_json::json!({"links": [{"rel": ns::ALT_WEBSOCKET, "href": websocket_url(&peer, &headers)}]});
     let kind = (header::CONTENT_TYPE, "application/json");
     (
         [kind, (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")],
@@ -343,13 +362,9 @@ async fn host_meta_json(State(at): State<Page>, headers: HeaderMap) -> Response 
 
 async fn websocket(
     State(at): State<Page>,
-    peer: Info<Peer>,
-    local: Info<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let Some(peer) = address(&peer, &local) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
     upgrade
         .max_message_size(limits::STANZA_BYTES)
         .protocols(["xmpp"])
@@ -359,7 +374,7 @@ async fn websocket(
                 depth: limits::STANZA_DEPTH,
             };
             let wire = Wire::websocket(Socket(socket), limits);
-            c2s::serve(at.server, wire, peer, at.secure, None).await;
+            c2s::serve(at.server, wire, peer, None).await;
         })
 }
 

@@ -18,6 +18,7 @@ mod listener;
 pub mod mailbox;
 pub mod modules;
 mod os;
+mod peer;
 mod registration;
 pub mod server;
 pub mod services;

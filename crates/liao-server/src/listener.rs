@@ -5,6 +5,7 @@ use crate::c2s;
 use crate::config::{Config, ConfigError};
 use crate::limits;
 use crate::mailbox::End;
+use crate::peer::Peer;
 use crate::server::Server;
 use crate::services::{Service, sockets::Gateway};
 use crate::store::{Store, StoreError, Sync};
@@ -180,8 +181,7 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 return c2s::serve(
                     server,
                     Wire::stream(stream, false, limits),
-                    peer,
-                    false,
+                    Peer::direct(peer, false),
                     Some(tls),
                 )
                 .await;
@@ -190,7 +190,8 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             let limit = Duration::from_secs(limits::UNAUTHENTICATED_S);
             if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
-                c2s::serve(server, Wire::stream(stream, true, limits), peer, true, None).await;
+                let peer = Peer::direct(peer, true);
+                c2s::serve(server, Wire::stream(stream, true, limits), peer, None).await;
             }
         });
     }

@@ -4,7 +4,7 @@ mod world;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use world::{Client, PATIENCE, SASL, Server};
+use world::{Client, PATIENCE, SASL, Server, http, websocket_features};
 
 async fn reads(stream: &mut TcpStream) -> String {
     let mut space = [0u8; 1024];
@@ -73,4 +73,74 @@ async fn a_guesser_waits_and_the_others_do_not() {
     let words = failure.get_child("text", SASL).unwrap().text();
     assert!(words.contains("try again in 1 s"), "{words}");
     server.log_in("bob").await;
+}
+
+#[tokio::test]
+async fn a_websocket_is_offered_what_its_way_allows() {
+    let server = Server::start("proxy", "[registration]\nmode = \"open\"\n");
+    let at = server.address("http");
+    let offered = async |headers: &str| {
+        let features = websocket_features(at, headers).await;
+        let plain = features.contains(">PLAIN<");
+        (features.contains(">SCRAM-SHA-256<"), plain)
+    };
+    let (https, http) = (
+        "X-Forwarded-Proto: https\r\n",
+        "X-Forwarded-Proto: http\r\n",
+    );
+    assert_eq!(
+        offered("").await,
+        (true, false),
+        "a program on this machine"
+    );
+    assert_eq!(offered(https).await, (false, false), "a proxy nobody named");
+    server.reload("[http]\ntrusted_proxies = [\"127.0.0.0/8\"]\n");
+    assert_eq!(offered(https).await, (true, true));
+    assert_eq!(offered(http).await, (false, false));
+    assert_eq!(
+        offered("").await,
+        (false, false),
+        "it did not say that it ended TLS"
+    );
+}
+
+#[tokio::test]
+async fn registrations_are_counted_for_the_client_behind_the_proxy() {
+    let config = "[http]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let server = Server::start("count", config);
+    let token = server.banner.split("invite/").nth(1).unwrap();
+    let token = token.lines().next().unwrap();
+    let post = async |client: &str| {
+        let form = "name=a+b&password=x";
+        let answer = http(
+            server.address("http"),
+            &format!(
+                "POST /invite/{token} HTTP/1.1\nHost: x\nX-Forwarded-Proto: https\nX-Forwarded-For: {client}\n\
+                 Content-Type: application/x-www-form-urlencoded\nContent-Length: {}\nConnection: close\n\n{form}",
+                form.len()
+            ),
+        )
+        .await;
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    for _ in 0..20 {
+        assert_eq!(post("203.0.113.7").await, "400");
+    }
+    assert_eq!(post("203.0.113.7").await, "429");
+    assert_eq!(post("203.0.113.8").await, "400");
+}
+
+#[tokio::test]
+async fn plain_http_on_other_addresses_only_shows_the_way() {
+    let config = "[http]\ntrusted_proxies = [\"192.0.2.1\"]\n";
+    let server = Server::start_with("redirect", config, |c| {
+        c.env("LIAO_LISTEN_HTTP", "0.0.0.0:0");
+    });
+    let at = ([127, 0, 0, 1], server.address("http").port()).into();
+    for path in ["/", "/health", "/invite/x", "/nowhere"] {
+        let answer = http(at, &format!("GET {path} HTTP/1.1\nHost: x")).await;
+        let to = format!("https://localhost:{}{path}", server.address("https").port());
+        assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
+        assert!(answer.contains(&format!("location: {to}\r\n")), "{answer}");
+    }
 }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// How long anything may take.
@@ -71,13 +72,13 @@ impl Server {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut banner = String::new();
-        // The banner ends with an empty line.
+        // The banner of a server without accounts ends with the invite and an empty line.
         loop {
             let line = lines.next().expect("the server starts").unwrap();
-            let over = line.is_empty() && banner.contains("certificate");
+            let over = line.is_empty() && banner.contains("xmpp:");
             banner.push_str(&line);
             banner.push('\n');
-            if over && (!banner.contains("Nobody has") || banner.contains("xmpp:")) {
+            if over {
                 break;
             }
         }
@@ -250,5 +251,53 @@ impl Client {
             .until(|f| f.name() == "message" && String::from_utf8_lossy(f.bytes()).contains(&tag))
             .await;
         frame.attr("from").unwrap().to_owned()
+    }
+}
+
+/// One HTTP request on a connection of its own; the answer's head and what came with it.
+pub async fn http(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("{}\r\n\r\n", request.replace('\n', "\r\n"));
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let mut space = [0u8; 4096];
+    while !answer.windows(4).any(|w| w == b"\r\n\r\n") {
+        let n = tokio::time::timeout(PATIENCE, stream.read(&mut space))
+            .await
+            .expect("an answer in time")
+            .unwrap();
+        assert!(n > 0, "an answer");
+        answer.extend_from_slice(&space[..n]);
+    }
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The stream features that a WebSocket with these headers is offered (RFC 7395 section 3.3, RFC 6455 section 5.2).
+pub async fn websocket_features(address: SocketAddr, headers: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /xmpp-websocket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: xmpp\r\n{headers}\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let open = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>";
+    // One text frame with an all-zero mask.
+    let mut frame = vec![0x81, 0x80 | u8::try_from(open.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend_from_slice(open.as_bytes());
+    stream.write_all(&frame).await.unwrap();
+    let mut all = Vec::new();
+    let mut space = [0u8; 4096];
+    loop {
+        let n = tokio::time::timeout(PATIENCE, stream.read(&mut space))
+            .await
+            .expect("features in time")
+            .unwrap();
+        assert!(n > 0, "{}", String::from_utf8_lossy(&all));
+        all.extend_from_slice(&space[..n]);
+        let text = String::from_utf8_lossy(&all).into_owned();
+        if text.contains("</stream:features>") {
+            return text;
+        }
     }
 }
