@@ -1,6 +1,6 @@
 # liao: `make help` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt lint setup setup-test
+.PHONY: help run test demo fmt lint setup setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: *##|^[a-z-]+:.*## ' Makefile | sed 's/:.*##/ —/'
@@ -16,13 +16,20 @@ run: setup       ## build liao and run the server (data in ./liao-data)
 	@echo "the program: $(CURDIR)/target/release/liao"
 	target/release/liao serve
 
-test: setup-test ## all tests: unit, house rules, a foreign client against the real server
+test: setup-test ## all tests: unit, house rules, foreign clients against the real server
 	cargo test --workspace --locked
 	cargo build --locked
 	.venv/bin/python tests/interop/day.py target/debug/liao
+	node tests/interop/web.mjs target/debug/liao
+	@if unshare -rn true; then unshare -rn .venv/bin/python tests/interop/lan.py target/debug/liao; \
+	else echo "SKIPPED: tests/interop/lan.py: no network namespaces here"; fi
+
+demo: setup      ## a conversation over TCP, UDP and XMPP, played by the real program
+	cargo build --locked
+	sh scripts/demo.sh target/debug/liao
 
 fmt: setup       ## format the code
 	cargo fmt --all
 
 lint: setup      ## clippy, warnings are errors
-	cargo clippy --workspace --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -31,4 +31,19 @@ if [ "$1" = test ]; then
         missing "Python 3" "apt-get install python3 python3-venv"
     fi
 fi
+if [ "$1" = test ]; then
+    command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
+    if command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ] && command -v npm >/dev/null; then
+        # The lock file is newer than what is installed: bring it up to date.
+        [ tests/interop/node_modules/.package-lock.json -nt tests/interop/package-lock.json ] ||
+            (cd tests/interop && npm ci --silent --no-audit --no-fund) ||
+            missing "@xmpp/client" "cd tests/interop && npm ci"
+    else
+        missing "node 18 or newer with npm" "apt-get install nodejs npm"
+    fi
+    command -v ip >/dev/null || install iproute2
+    command -v ip >/dev/null || missing "ip" "apt-get install iproute2"
+    command -v openssl >/dev/null || install openssl
+    command -v openssl >/dev/null || missing "openssl" "apt-get install openssl"
+fi
 exit $bad

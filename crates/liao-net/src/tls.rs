@@ -57,6 +57,13 @@ pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
         .join(":")
 }
 
+/// The fingerprint of the first certificate of a PEM text.
+pub fn pem_fingerprint(pem: &[u8]) -> Option<String> {
+    CertificateDer::from_pem_slice(pem)
+        .ok()
+        .map(|c| fingerprint(&c))
+}
+
 impl Identity {
     /// From PEM files.
     pub fn from_files(
@@ -124,6 +131,83 @@ impl Identity {
         Identity::from_files(&cert, &key, "self-signed")
     }
 
+    /// The certificate of a data folder, signed by a certificate authority of its own that is made once (`ca.pem`):
+    /// who installs that one is never warned. Made anew when the names change, not when only addresses do: clients
+    /// that pinned the certificate would refuse it.
+    pub fn local_ca(folder: &Path, names: &[String]) -> Result<Identity, CertError> {
+        const KIND: &str = "local authority";
+        let [ca, ca_key, cert, key, list] = [
+            "ca.pem",
+            "ca-key.pem",
+            "lan.pem",
+            "lan-key.pem",
+            "lan-names",
+        ]
+        .map(|n| folder.join(n));
+        let fixed: Vec<&str> = names
+            .iter()
+            .map(String::as_str)
+            .filter(|n| n.parse::<std::net::IpAddr>().is_err())
+            .collect();
+        let wanted = fixed.join("\n");
+        if std::fs::read_to_string(&list).is_ok_and(|l| l == wanted)
+            && let Ok(identity) = Identity::from_files(&cert, &key, KIND)
+        {
+            return Ok(identity);
+        }
+        let make = |e: rcgen::Error| CertError::Make(e.to_string());
+        let wrong = |path: &Path, e: std::io::Error| CertError::File {
+            path: path.to_owned(),
+            error: e.to_string(),
+        };
+        std::fs::create_dir_all(folder).map_err(|e| wrong(folder, e))?;
+        let mut authority = CertificateParams::default();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+        authority.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+        let title = format!("liao at {}", fixed.first().unwrap_or(&"home"));
+        authority.distinguished_name = rcgen::DistinguishedName::new();
+        authority
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, title);
+        let authority_key = match std::fs::read_to_string(&ca_key) {
+            Ok(pem) if ca.exists() => KeyPair::from_pem(&pem).map_err(make)?,
+            _ => {
+                let pair = KeyPair::generate().map_err(make)?;
+                write_private(&ca_key, pair.serialize_pem().as_bytes())
+                    .map_err(|e| wrong(&ca_key, e))?;
+                let made = authority.self_signed(&pair).map_err(make)?;
+                write_private(&ca, made.pem().as_bytes()).map_err(|e| wrong(&ca, e))?;
+                pair
+            }
+        };
+        let issuer = rcgen::Issuer::new(authority, authority_key);
+        let mut params = CertificateParams::new(names.to_vec()).map_err(make)?;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        let first = fixed.first().map_or("liao", |n| n);
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, first);
+        params.use_authority_key_identifier_extension = true;
+        params
+            .extended_key_usages
+            .push(ExtendedKeyUsagePurpose::ServerAuth);
+        // Apple's programs take no server certificate that is good for longer than 825 days.
+        let now = std::time::SystemTime::now();
+        let day = std::time::Duration::from_secs(86_400);
+        (params.not_before, params.not_after) = ((now - day).into(), (now + 800 * day).into());
+        let pair = KeyPair::generate().map_err(make)?;
+        let made = params.signed_by(&pair, &issuer).map_err(make)?;
+        let authority = std::fs::read_to_string(&ca).map_err(|e| wrong(&ca, e))?;
+        for (path, text) in [
+            (&key, pair.serialize_pem()),
+            (&cert, made.pem() + &authority),
+            (&list, wanted),
+        ] {
+            write_private(path, text.as_bytes()).map_err(|e| wrong(path, e))?;
+        }
+        Identity::from_files(&cert, &key, KIND)
+    }
+
     /// The fingerprint of the leaf.
     pub fn fingerprint(&self) -> String {
         self.chain.first().map(fingerprint).unwrap_or_default()
@@ -142,6 +226,9 @@ impl Identity {
         Ok(Arc::new(config))
     }
 }
+
+/// A pin that says: the system's roots vouched for this name, so nothing less will do.
+pub const VOUCHED: &str = "vouched for by the system's roots";
 
 /// What a client saw of a server's certificate.
 #[derive(Debug, Default)]
@@ -257,16 +344,19 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, std::io::Error> {
     ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)
 }
 
-/// Connects with TLS.
+/// Connects with TLS to a host that answers for `name`, which is also the SNI (XEP-0368 section 3).
 pub async fn connect(
     host: &str,
     port: u16,
+    name: &str,
     config: Arc<ClientConfig>,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let stream = crate::tcp::connect(host, port).await?;
-    tokio_rustls::TlsConnector::from(config)
-        .connect(server_name(host)?, stream)
+    let handshake = tokio_rustls::TlsConnector::from(config).connect(server_name(name)?, stream);
+    let late = |_| std::io::Error::new(std::io::ErrorKind::TimedOut, "no TLS within 10 s");
+    tokio::time::timeout(crate::tcp::CONNECT_TIMEOUT, handshake)
         .await
+        .map_err(late)?
 }
 
 #[cfg(test)]
@@ -297,6 +387,48 @@ mod tests {
         assert_eq!(seen, Some(identity.fingerprint()));
         assert!(attempt(seen).await.0);
         assert!(!attempt(Some("00:11".into())).await.0);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_trusts_the_local_authority_is_never_warned_and_the_authority_stays() {
+        let folder = std::env::temp_dir().join(format!("liao-ca-{}", std::process::id()));
+        let names = ["desk.local".to_owned(), "192.0.2.1".to_owned()];
+        let identity = Identity::local_ca(&folder, &names).unwrap();
+        let moved =
+            Identity::local_ca(&folder, &["desk.local".into(), "192.0.2.9".into()]).unwrap();
+        assert_eq!(
+            identity.fingerprint(),
+            moved.fingerprint(),
+            "a new address changes no pin"
+        );
+        let other = Identity::local_ca(&folder, &["table.local".into()]).unwrap();
+        assert_ne!(identity.fingerprint(), other.fingerprint());
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(folder.join("ca.pem")).unwrap())
+            .unwrap();
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let config = Arc::new(config);
+        let server = identity.server_config(&[]).unwrap();
+        for (name, fine) in [
+            ("desk.local", true),
+            ("192.0.2.1", true),
+            ("else.local", false),
+        ] {
+            let (a, b) = tokio::io::duplex(65_536);
+            let connector = tokio_rustls::TlsConnector::from(config.clone());
+            let acceptor = tokio_rustls::TlsAcceptor::from(server.clone());
+            let (c, _) = tokio::join!(
+                connector.connect(server_name(name).unwrap(), a),
+                acceptor.accept(b)
+            );
+            assert_eq!(c.is_ok(), fine, "{name}: {:?}", c.err());
+        }
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -67,7 +67,7 @@ pub async fn connect(
     config: Arc<rustls::ClientConfig>,
     max_bytes: usize,
 ) -> Result<impl Frames + use<>, WireError> {
-    let io = crate::tls::connect(host, port, config).await?;
+    let io = crate::tls::connect(host, port, host, config).await?;
     let shown = if host.contains(':') {
         format!("[{host}]")
     } else {

@@ -19,7 +19,9 @@ const READ_BYTES: usize = 16 * 1024;
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// What [`Wire::next`] reports.
+/// What [`Wire::next`] reports. It moves through one poll and is never stored: boxing it would cost an allocation a
+/// stanza.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Progress {
     /// Something arrived.

@@ -196,6 +196,16 @@ impl Conversation {
         if lines { b"q\n" } else { b"q" }
     }
 
+    /// Nothing waits, and no answer is awaited: over now would cut nothing off.
+    pub fn is_idle(&self) -> bool {
+        self.out.is_empty() && (self.kind == Kind::Lines || self.turn)
+    }
+
+    /// The answer to a lost datagram never comes: takes the turn without it.
+    pub fn take_turn(&mut self) {
+        self.turn = true;
+    }
+
     /// Chunks that wait for the peer's turn: the first one's number in its message, how many that message has, and
     /// how many wait in all.
     pub fn waiting(&self) -> Option<(usize, usize, usize)> {

@@ -134,9 +134,7 @@ async fn on_accounts(
             let invite = accounts.create_invite(from, is_admin, INVITE_TTL).await?;
             json!({"ok": true, "expires": invite.expires_text(), "invite": invite})
         }
-        other => refuse(&format!(
-            "there is no request {other:?} here; sessions, stats and reload need a running server"
-        )),
+        other => refuse(&format!("there is no request {other:?}")),
     })
 }
 
@@ -146,9 +144,24 @@ pub async fn request(data: &Path, domain: Option<&str>, request: Value) -> Value
         Ok(stream) => ask(stream, &request)
             .await
             .unwrap_or_else(|e| refuse(&format!("the server did not answer: {e}"))),
-        Err(_) => offline(data, domain, &request)
-            .await
-            .unwrap_or_else(|e| refuse(&e.to_string())),
+        Err(_) => {
+            let what = request["do"].as_str().unwrap_or_default();
+            let shown = data.display();
+            if matches!(what, "sessions" | "stats" | "reload") {
+                return refuse(&format!(
+                    "no server runs on the data in {shown}; --data names another folder"
+                ));
+            }
+            // A slip in the folder's name makes no new, empty server.
+            if !matches!(what, "user-add" | "invite") && !crate::store::is_there(data) {
+                return refuse(&format!(
+                    "there is no server's data in {shown}; --data names another folder"
+                ));
+            }
+            offline(data, domain, &request)
+                .await
+                .unwrap_or_else(|e| refuse(&e.to_string()))
+        }
     }
 }
 

@@ -144,10 +144,10 @@ impl Connection {
             Some(Ok(to)) if to == self.server.domain => {}
             Some(_) => return Err(Stop::Error("host-unknown", "no such domain is served here")),
         }
-        if !header
+        if header
             .version
             .as_deref()
-            .is_some_and(|v| v.split('.').next() == Some("1"))
+            .is_none_or(|v| v.split('.').next() != Some("1"))
         {
             return Err(Stop::Error(
                 "unsupported-version",

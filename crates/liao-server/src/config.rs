@@ -14,6 +14,8 @@ pub enum Kind {
     Text,
     /// `["one", "two"]`; in a variable `one,two`.
     List,
+    /// `true` or `false`.
+    Switch,
 }
 
 /// One option.
@@ -37,6 +39,15 @@ const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
     }
 }
 
+const fn switch(key: &'static str, live: bool) -> Opt {
+    Opt {
+        key,
+        default: "false",
+        live,
+        kind: Kind::Switch,
+    }
+}
+
 const fn list(key: &'static str, live: bool) -> Opt {
     Opt {
         key,
@@ -50,6 +61,7 @@ const fn list(key: &'static str, live: bool) -> Opt {
 pub static OPTIONS: &[Opt] = &[
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
+    switch("lan", false),
     opt("listen.c2s", "127.0.0.1:5222", false),
     opt("listen.c2s_tls", "127.0.0.1:5223", false),
     opt("listen.http", "127.0.0.1:5280", false),
@@ -70,6 +82,8 @@ pub static OPTIONS: &[Opt] = &[
 pub enum Origin {
     /// Nobody set it.
     Default,
+    /// Nobody set it, and `lan` is on.
+    Lan,
     /// The file, and the line if it is known.
     File(Option<usize>),
     /// A variable.
@@ -86,7 +100,7 @@ struct Value {
 
 impl Value {
     fn is_set(&self) -> bool {
-        self.origin != Origin::Default
+        !matches!(self.origin, Origin::Default | Origin::Lan)
     }
 }
 
@@ -162,7 +176,33 @@ impl Config {
                 .set(key, value.clone(), Origin::Flag(format!("--{key}")))
                 .map_err(|e| ConfigError(format!("--{key}: {e}")))?;
         }
+        if config.lan() {
+            config.open_to_the_lan();
+        }
         Ok(config)
+    }
+
+    /// Serve the local network.
+    pub fn lan(&self) -> bool {
+        self.get("lan") == "true"
+    }
+
+    /// What was not set otherwise listens on all interfaces, but for the sockets, where nobody is asked for a
+    /// password; the domain is HOSTNAME.local.
+    fn open_to_the_lan(&mut self) {
+        for (option, value) in OPTIONS.iter().zip(&mut self.values) {
+            if value.is_set() {
+                continue;
+            }
+            value.text = match option.key {
+                "listen.c2s" | "listen.c2s_tls" | "listen.http" | "listen.https" => {
+                    value.text.replace("127.0.0.1", "0.0.0.0")
+                }
+                "domain" => crate::lan::name(),
+                _ => continue,
+            };
+            value.origin = Origin::Lan;
+        }
     }
 
     fn set(&mut self, key: &str, text: String, origin: Origin) -> Result<(), String> {
@@ -282,6 +322,8 @@ impl Opt {
                 let all: Result<Vec<String>, String> = all.iter().map(item).collect();
                 Ok(all?.join(","))
             }
+            (Kind::Switch, toml::Value::Boolean(on)) => Ok(on.to_string()),
+            (Kind::Switch, other) => Err(format!("{key} must be true or false, not {other}")),
             (Kind::List, other) => Err(format!(
                 "{key} must be a list such as [\"one\", \"two\"], not {other}"
             )),
@@ -353,6 +395,7 @@ fn check(key: &str, value: &str) -> Result<(), String> {
     };
     match key {
         "registration.mode" => one_of(&["invite", "open", "closed"]),
+        "lan" => one_of(&["true", "false"]),
         "log.format" => one_of(&["text", "json"]),
         "log.level" => one_of(&["error", "warn", "info", "debug", "trace"]),
         "sockets.owner" | "sockets.allow" => items(value).try_for_each(|item| {

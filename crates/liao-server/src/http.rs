@@ -48,6 +48,10 @@ fn routes(page: Page) -> Router {
         .route("/.well-known/host-meta", get(host_meta))
         .route("/.well-known/host-meta.json", get(host_meta_json))
         .route("/invite/{token}", get(invite).post(redeem))
+        .route(
+            "/ca.pem",
+            get(async |State(at): State<Page>| authority(&at.server)),
+        )
         .layer(peers)
         .with_state(page)
 }
@@ -64,7 +68,8 @@ async fn know_peer(State(at): State<Page>, mut request: Request, next: Next) -> 
     };
     let trusted = at.server.config().trusted_proxies();
     let peer = Peer::of_request(direct, at.secure, request.headers(), &trusted);
-    if at.only_proxies && !peer.proxied {
+    // Who does not know the authority yet can fetch it without a warning, and compare its fingerprint.
+    if at.only_proxies && !peer.proxied && request.uri().path() != "/ca.pem" {
         return match at.server.link.get() {
             Some(host) => {
                 let path = request.uri().path();
@@ -88,6 +93,17 @@ pub async fn plain(server: Arc<Server>, listener: TcpListener) {
     let service = app.into_make_service_with_connect_info::<SocketAddr>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "HTTP ended");
+    }
+}
+
+/// The certificate authority of `--lan`, to be installed by who does not want to be warned.
+fn authority(server: &Server) -> Response {
+    let config = server.config();
+    match std::fs::read(config.data().join("tls").join("ca.pem")) {
+        Ok(pem) if config.lan() => {
+            ([(header::CONTENT_TYPE, "application/x-x509-ca-cert")], pem).into_response()
+        }
+        _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod engines;
 pub mod entity;
 pub mod hooks;
 mod http;
+mod lan;
 pub mod limits;
 mod listener;
 pub mod mailbox;

@@ -200,7 +200,7 @@ impl Session {
         // RFC 6120 section 8.1.2.1: a client may name itself, nobody else.
         if let Some(from) = &stanza.from
             && from.as_str() != self.full.as_str()
-            && *from != Jid::from(self.full.to_bare())
+            && from.as_str() != self.full.to_bare().as_str()
         {
             return Next::Fail(End {
                 condition: "invalid-from",

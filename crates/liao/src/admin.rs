@@ -2,11 +2,11 @@
 
 use crate::cli::{Admin, AdminVerb, UserVerb};
 use serde_json::{Value, json};
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
-/// From standard input or `LIAO_PASSWORD`; never from the arguments, which everyone on the machine can read.
-fn password(stdin: bool) -> Result<String, String> {
+/// From standard input, `LIAO_PASSWORD` or a prompt; never from the arguments, which everyone on the machine can read.
+fn password(stdin: bool, name: &str) -> Result<String, String> {
     if stdin {
         let mut text = String::new();
         std::io::stdin()
@@ -14,9 +14,26 @@ fn password(stdin: bool) -> Result<String, String> {
             .map_err(|e| e.to_string())?;
         return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
     }
-    std::env::var("LIAO_PASSWORD").map_err(|_| {
-        "give the password on standard input with --password-stdin, or in LIAO_PASSWORD".to_owned()
-    })
+    if let Ok(password) = std::env::var("LIAO_PASSWORD") {
+        return Ok(password);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(
+            "give the password on standard input with --password-stdin, or in LIAO_PASSWORD"
+                .to_owned(),
+        );
+    }
+    loop {
+        let ask = |question: &str| liao_tui::password(question).map_err(|e| e.to_string());
+        let one = ask(&format!("password of {name} (it is not shown): "))?;
+        if one.is_empty() {
+            eprintln!("An empty password is no password.");
+        } else if one == ask("once more: ")? {
+            return Ok(one);
+        } else {
+            eprintln!("These were different. Once again:");
+        }
+    }
 }
 
 fn request(verb: &AdminVerb) -> Result<Value, String> {
@@ -29,7 +46,7 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
                     password_stdin,
                 },
         } => {
-            json!({"do": "user-add", "name": name, "admin": admin, "password": password(*password_stdin)?})
+            json!({"do": "user-add", "name": name, "admin": admin, "password": password(*password_stdin, name)?})
         }
         AdminVerb::User {
             verb: UserVerb::Del { name },
@@ -41,7 +58,7 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
                     password_stdin,
                 },
         } => {
-            json!({"do": "user-passwd", "name": name, "password": password(*password_stdin)?})
+            json!({"do": "user-passwd", "name": name, "password": password(*password_stdin, name)?})
         }
         AdminVerb::User {
             verb: UserVerb::List,

@@ -3,12 +3,12 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-/// liao 聊: a chat server that you run yourself.
+/// liao 聊: a chat system that you run yourself.
 #[derive(Parser)]
 #[command(
     version,
     arg_required_else_help = true,
-    after_help = "First steps: `liao serve`, then open the invite that it shows."
+    after_help = "First steps: `liao serve` in one terminal, `liao chat` in another: paste the invite that the first shows."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -19,9 +19,23 @@ pub struct Cli {
 pub enum Command {
     /// Run the server: accounts, history, any XMPP app, and plain sockets.
     Serve(Serve),
+    /// Chat with your account: friends, offline messages, any XMPP server.
+    Chat(Chat),
+    /// Say one thing and end: `liao msg NAME TEXT`, or text from standard input with `-`.
+    Msg(Msg),
+    /// Show what comes in, until Ctrl-C.
+    Tail(Tail),
+    /// Take TCP callers, all at once: the tutorial's clients, `nc`, ourselves.
+    TcpServer(Sockets),
+    /// Call a TCP server and speak at any time.
+    TcpClient(Sockets),
+    /// Answer anyone by UDP, and speak first to whom you know.
+    UdpServer(Sockets),
+    /// Talk by UDP, to one or to everyone in the address book.
+    UdpClient(Sockets),
     /// Accounts and invites of a server on this machine, running or not.
     Admin(Admin),
-    /// The configuration.
+    /// What can be configured.
     Config {
         #[command(subcommand)]
         what: ConfigVerb,
@@ -42,12 +56,102 @@ pub struct Serve {
     /// The data folder [default: ./liao-data].
     #[arg(long, value_name = "FOLDER")]
     pub data: Option<String>,
-    /// What stands behind the @ of the addresses [default: localhost].
+    /// What stands behind the @ of the addresses; the first account fixes it [default: localhost].
     #[arg(long, value_name = "NAME")]
     pub domain: Option<String>,
+    /// Serve everyone on the local network, as HOSTNAME.local (see the example configuration).
+    #[arg(long)]
+    pub lan: bool,
     /// Check the configuration and end.
     #[arg(long)]
     pub check: bool,
+}
+
+/// Which account, where it is kept.
+#[derive(Args, Clone)]
+pub struct Account {
+    /// The account [default: the one used last].
+    #[arg(long, value_name = "ADDRESS")]
+    pub account: Option<String>,
+    /// Its server, if the address alone does not lead there: HOST:PORT or https://HOST:PORT.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// Where accounts, messages and unsent messages are kept [default: the user's data folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub client_data: Option<PathBuf>,
+    /// Trust this certificate (SHA-256, as the server shows it) in place of the one known so far.
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub trust: Option<String>,
+    /// Read the password from the first line of standard input (or set LIAO_PASSWORD).
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+#[derive(Args, Clone)]
+#[command(
+    after_help = "A line goes to the one you talk to: /to NAME chooses, @NAME TEXT says one thing, /help lists \
+                        the rest, q ends."
+)]
+pub struct Chat {
+    /// Your address (name@server), or an invite link.
+    #[arg(value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// Lines instead of a screen (the screen is coming: today it is always so).
+    #[arg(long)]
+    pub plain: bool,
+    /// JSON lines, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Talk to this contact from the start.
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
+    #[command(flatten)]
+    pub account: Account,
+}
+
+#[derive(Args, Clone)]
+pub struct Msg {
+    /// To whom: an address, or a contact's name.
+    pub name: String,
+    /// The text; `-` or nothing: standard input, as one message.
+    pub text: Vec<String>,
+    #[command(flatten)]
+    pub account: Account,
+}
+
+#[derive(Args, Clone)]
+pub struct Tail {
+    /// JSON lines, for programs.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub account: Account,
+}
+
+#[derive(Args, Clone)]
+#[command(
+    after_help = "A line from standard input goes to the one who spoke last, `@NAME text` to NAME; `q` says goodbye.\n\
+                  /help lists more. Peers that talk in turn get one piece of 1024 bytes a turn, nothing is cut."
+)]
+pub struct Sockets {
+    /// Where to listen, or whom to call: HOST:PORT, or a name from the address book.
+    #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
+    pub address: String,
+    /// Who you are: stands before each of your messages, as `NAME: text`.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Peers talk in turn, without newlines (found out by itself otherwise).
+    #[arg(long, conflicts_with = "free")]
+    pub lockstep: bool,
+    /// Peers send lines at any time (found out by itself otherwise).
+    #[arg(long)]
+    pub free: bool,
+    /// JSON lines, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the address book is kept [default: the user's data folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub client_data: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -93,14 +197,14 @@ pub enum AdminVerb {
 
 #[derive(Subcommand)]
 pub enum UserVerb {
-    /// Make an account; the password is asked for, or read as below.
+    /// Make an account; the password is asked for, or taken from LIAO_PASSWORD.
     Add {
         /// The name before the @.
         name: String,
-        /// It may administer.
+        /// The account is an admin.
         #[arg(long)]
         admin: bool,
-        /// Read the password from standard input instead of LIAO_PASSWORD.
+        /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
     },
@@ -113,7 +217,7 @@ pub enum UserVerb {
     Passwd {
         /// The name before the @.
         name: String,
-        /// Read the password from standard input instead of LIAO_PASSWORD.
+        /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
     },

@@ -1,17 +1,27 @@
 //! The roof: the command line.
 
 mod admin;
+mod chat;
 mod cli;
 mod os;
 mod serve;
+mod sockets;
 
 use clap::Parser;
+use liao_client::sockets::Role;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.command {
         cli::Command::Serve(args) => serve::run(args),
+        cli::Command::Chat(args) => chat::chat(args),
+        cli::Command::Msg(args) => chat::msg(args),
+        cli::Command::Tail(args) => chat::tail(args),
+        cli::Command::TcpServer(args) => sockets::run(Role::TcpServer, args),
+        cli::Command::TcpClient(args) => sockets::run(Role::TcpClient, args),
+        cli::Command::UdpServer(args) => sockets::run(Role::UdpServer, args),
+        cli::Command::UdpClient(args) => sockets::run(Role::UdpClient, args),
         cli::Command::Admin(args) => admin::run(args),
         cli::Command::Config {
             what: cli::ConfigVerb::Example,

@@ -1,5 +1,6 @@
 //! What depends on the operating system: signals. Tested on Linux only.
 
+use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 /// Resolves at Ctrl-C or SIGTERM.
@@ -33,4 +34,16 @@ pub fn hangups() -> mpsc::Receiver<()> {
         }
     }
     receiver
+}
+
+/// Where the client keeps its data: `$XDG_DATA_HOME/liao`, else `~/.local/share/liao` (XDG base directories).
+pub fn client_folder() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+    let base = set("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute());
+    base.or_else(|| set("HOME").map(|home| PathBuf::from(home).join(".local/share")))
+        .or_else(|| set("LOCALAPPDATA").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("."))
+        .join("liao")
 }

@@ -7,10 +7,15 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn load(args: &Serve) -> Result<Config, ConfigError> {
-    let flags: Vec<(&str, String)> = [("data", &args.data), ("domain", &args.domain)]
-        .into_iter()
-        .filter_map(|(key, value)| value.clone().map(|v| (key, v)))
-        .collect();
+    let lan = args.lan.then(|| "true".to_owned());
+    let flags: Vec<(&str, String)> = [
+        ("data", &args.data),
+        ("domain", &args.domain),
+        ("lan", &lan),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| value.clone().map(|v| (key, v)))
+    .collect();
     Config::load(args.config.as_deref(), &flags)
 }
 
@@ -64,6 +69,7 @@ fn logs(config: &Config) {
         .unwrap_or_else(|_| EnvFilter::new(config.get("log.level")));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr);
     if config.get("log.format") == "json" {
         builder.json().init();

@@ -1,5 +1,7 @@
 //! The command line's exit codes and errors, by the real program.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::process::{Command, Output};
 
 fn liao(args: &[&str], folder: &std::path::Path) -> Output {

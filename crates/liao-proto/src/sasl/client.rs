@@ -32,6 +32,7 @@ pub struct Client {
     bare: String,
     nonce: String,
     verifier: Option<Vec<u8>>,
+    verified: bool,
 }
 
 impl Client {
@@ -50,6 +51,7 @@ impl Client {
             bare: format!("n={escaped},r={nonce}"),
             nonce,
             verifier: None,
+            verified: false,
         })
     }
 
@@ -106,9 +108,15 @@ impl Client {
         Ok(format!("{without_proof},p={}", encode(&proof)).into_bytes())
     }
 
+    /// The server has proved itself already, in its last challenge.
+    pub fn is_verified(&self) -> bool {
+        self.verified
+    }
+
     /// Checks the data that came with success: the server must know the password, too.
     pub fn finish(&mut self, data: &[u8]) -> Result<(), ClientError> {
         if self.mechanism == Mechanism::Plain {
+            self.verified = true;
             return Ok(());
         }
         let verifier = self.verifier.as_ref().ok_or(ClientError::Server)?;
@@ -117,7 +125,10 @@ impl Client {
             .and_then(|t| t.strip_prefix("v="))
             .and_then(|t| decode(t).ok());
         match given {
-            Some(given) if bool::from(given.ct_eq(verifier)) => Ok(()),
+            Some(given) if bool::from(given.ct_eq(verifier)) => {
+                self.verified = true;
+                Ok(())
+            }
             _ => Err(ClientError::Server),
         }
     }

@@ -203,6 +203,14 @@ struct Inner {
     _lock: std::fs::File,
 }
 
+/// The database's name in the data folder.
+const FILE: &str = "liao.sqlite3";
+
+/// Whether a folder holds a store.
+pub fn is_there(folder: &Path) -> bool {
+    folder.join(FILE).exists()
+}
+
 /// A handle on an open store; clones share it.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -229,7 +237,7 @@ impl Store {
                 });
             }
         }
-        let path = folder.join("liao.sqlite3");
+        let path = folder.join(FILE);
         drop(crate::os::private_file(&path).map_err(io(&path))?);
         let mut connection = schema::connect(&path, sync)?;
         schema::migrate(&mut connection, &path)?;

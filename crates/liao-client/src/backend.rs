@@ -1,0 +1,253 @@
+//! What every way to talk offers: commands in, events out (DESIGN section 1: one `Backend` trait).
+//!
+//! A backend is started once and then lives in tasks of its own; the caller holds a [`Link`].
+//! Nothing here knows a screen; bots, the bench and the views use the same link.
+
+use tokio::sync::mpsc;
+
+/// Names a contact within one backend: a bare JID, or `NAME`/`HOST:PORT` for plain sockets.
+pub type Peer = String;
+
+/// What a person or a program asks of a backend.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Say something.
+    Send {
+        /// The sender's own id of the message (the XMPP origin-id); later [`Event::State`]s name it.
+        id: String,
+        /// To whom.
+        to: Peer,
+        /// Any length.
+        text: String,
+    },
+    /// Ask to be a friend (RFC 6121 section 3.1.1).
+    Befriend {
+        /// Whom.
+        to: Peer,
+        /// A remark name.
+        name: Option<String>,
+    },
+    /// Answer a friend request (RFC 6121 section 3.1.4).
+    Answer {
+        /// Whose.
+        to: Peer,
+        /// Yes or no.
+        accept: bool,
+    },
+    /// Forget a contact (RFC 6121 section 2.5).
+    Remove {
+        /// Whom.
+        to: Peer,
+    },
+    /// Set the own availability (`None` = online) and status line.
+    Presence {
+        /// Away, busy …
+        show: Option<Show>,
+        /// A line of words.
+        status: Option<String>,
+    },
+    /// Add a name to the address book (plain sockets).
+    Book {
+        /// The name.
+        name: String,
+        /// `HOST:PORT`.
+        address: String,
+    },
+    /// End when all that was given is sent and, where one talks in turn, answered.
+    Finish,
+    /// End now, politely; the last event is [`Event::Closed`].
+    Quit {
+        /// The person said `q` to this peer: over UDP only then it is told.
+        goodbye: Option<Peer>,
+    },
+}
+
+/// Availability other than plain online (RFC 6121 section 4.7.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// `away`.
+    Away,
+    /// `chat`.
+    Chat,
+    /// `dnd`: do not disturb.
+    Dnd,
+    /// `xa`: away for long.
+    Xa,
+}
+
+impl Show {
+    /// The word on the wire.
+    pub fn word(self) -> &'static str {
+        match self {
+            Show::Away => "away",
+            Show::Chat => "chat",
+            Show::Dnd => "dnd",
+            Show::Xa => "xa",
+        }
+    }
+
+    /// The meaning of a word on the wire.
+    pub fn parse(word: &str) -> Option<Show> {
+        [Show::Away, Show::Chat, Show::Dnd, Show::Xa]
+            .into_iter()
+            .find(|s| s.word() == word)
+    }
+}
+
+/// How far a message that we sent has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// On disk here, not yet taken by the other side of the connection.
+    Queued,
+    /// Waits for the peer's turn (lockstep): `left` of `of` pieces.
+    Waiting {
+        /// Pieces that wait.
+        left: usize,
+        /// Pieces of the whole message.
+        of: usize,
+    },
+    /// Handed to the server or, for plain sockets, to the system.
+    Sent,
+    /// The peer's program has it (XEP-0184).
+    Delivered,
+    /// Refused for good.
+    Failed {
+        /// What happened and what to do.
+        why: String,
+    },
+}
+
+/// A message as it is shown and stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The conversation that it belongs to.
+    pub peer: Peer,
+    /// Sent by this account.
+    pub outgoing: bool,
+    /// The sender's id.
+    pub id: String,
+    /// The text, any length.
+    pub text: String,
+    /// When it was said, milliseconds since 1970, UTC.
+    pub time_ms: i64,
+    /// It came late: kept by the server while we were away (XEP-0203).
+    pub delayed: bool,
+}
+
+/// A contact as the server's contact list or the address book has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contact {
+    /// The address.
+    pub peer: Peer,
+    /// The remark name.
+    pub name: Option<String>,
+    /// Groups of friends.
+    pub groups: Vec<String>,
+    /// `none`, `to`, `from`, `both` (RFC 6121 section 2.1.2.5); empty where there is no such notion.
+    pub subscription: String,
+    /// We asked and wait for an answer.
+    pub asked: bool,
+}
+
+/// What a backend tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A line for the person (certificate pinned, raw UDP promises nothing …).
+    Notice(String),
+    /// Connected.
+    Online {
+        /// As whom or where.
+        me: String,
+    },
+    /// The connection is gone.
+    Offline {
+        /// What happened.
+        why: String,
+        /// A new try follows in so many seconds.
+        retry_s: u64,
+    },
+    /// All contacts are known now.
+    Ready,
+    /// A contact appeared or changed.
+    Contact(Contact),
+    /// A contact is no longer one.
+    Gone(Peer),
+    /// A contact's availability.
+    Presence {
+        /// Whose.
+        peer: Peer,
+        /// Online in any way.
+        available: bool,
+        /// Away, busy …
+        show: Option<Show>,
+        /// The status line.
+        status: Option<String>,
+    },
+    /// Somebody asks to be a friend.
+    Request {
+        /// Who.
+        peer: Peer,
+        /// Their words.
+        greeting: Option<String>,
+    },
+    /// Something was said.
+    Message(Message),
+    /// A message that we sent has come further.
+    State {
+        /// Its id.
+        id: String,
+        /// How far.
+        state: State,
+    },
+    /// The last event.
+    Closed {
+        /// `None`: as asked.
+        error: Option<Failure>,
+    },
+}
+
+/// Why a backend ended by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A refusal.
+    #[error("{0}")]
+    Refused(String),
+    /// The network.
+    #[error("{0}")]
+    Network(String),
+    /// Name or password.
+    #[error("{0}")]
+    NotAuthorized(String),
+}
+
+/// The two ends of a running backend.
+pub struct Link {
+    /// Commands in.
+    pub commands: mpsc::Sender<Command>,
+    /// Events out. Whoever does not read them stops the backend, nothing is dropped.
+    pub events: mpsc::Receiver<Event>,
+}
+
+/// The inner ends of a [`Link`].
+pub(crate) struct Inner {
+    pub commands: mpsc::Receiver<Command>,
+    pub events: mpsc::Sender<Event>,
+}
+
+/// A way to talk.
+pub trait Backend: Send {
+    /// Starts tasks on the current tokio runtime.
+    fn start(self: Box<Self>) -> Link;
+}
+
+pub(crate) fn link() -> (Link, Inner) {
+    let (commands, command_receiver) = mpsc::channel(64);
+    let (event_sender, events) = mpsc::channel(256);
+    (
+        Link { commands, events },
+        Inner {
+            commands: command_receiver,
+            events: event_sender,
+        },
+    )
+}

@@ -1,0 +1,466 @@
+//! The plain form: lines in, lines out; everything can be done without a screen.
+
+mod commands;
+mod input;
+mod show;
+
+use crate::text;
+use commands::{Line, Place};
+use liao_client::{
+    Command, Event, Failure, Link, Message, Model, Peer, State, Store, now_ms, random_id,
+};
+use show::{Form, Screen};
+use std::collections::{HashSet, VecDeque};
+use std::io::IsTerminal;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Messages from a pipe that may be on their way; then the pipe waits.
+const ON_THE_WAY: usize = 256;
+/// How long a polite end may take.
+const LEAVING: Duration = Duration::from_secs(7);
+
+/// How the view behaves.
+pub struct Options {
+    /// JSON lines for programs.
+    pub json: bool,
+    /// Plain sockets, not an account.
+    pub sockets: bool,
+    /// There is only one peer: its name need not stand before each line in a pipe.
+    pub single: bool,
+    /// To whom lines go from the start.
+    pub to: Option<Peer>,
+    /// Standard input's end ends the program, once all is sent.
+    pub ends_with_input: bool,
+    /// Nothing is read, only shown.
+    pub listen_only: bool,
+    /// The data, and the account or "" for sockets.
+    pub store: Option<(Store, String)>,
+}
+
+struct View {
+    options: Options,
+    screen: Screen,
+    terminal: bool,
+    model: Model,
+    current: Option<Peer>,
+    /// Lines for the first who speaks.
+    early: VecDeque<String>,
+    commands: VecDeque<Command>,
+    on_the_way: HashSet<String>,
+    told_kept: bool,
+    greeted: bool,
+    failed: bool,
+    /// Names can be looked up: the contacts are known, or there is no connection to know them by.
+    ready: bool,
+}
+
+/// Runs the view to its end; the exit code.
+pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()>) -> u8 {
+    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let form = match (options.json, std::io::stdout().is_terminal()) {
+        (true, _) => Form::Json,
+        (false, true) => Form::Terminal,
+        (false, false) => Form::Pipe {
+            bare: options.single,
+        },
+    };
+    let mut view = View {
+        current: options.to.clone(),
+        options,
+        screen: Screen { form },
+        terminal,
+        model: Model::default(),
+        early: VecDeque::new(),
+        commands: VecDeque::new(),
+        on_the_way: HashSet::new(),
+        told_kept: false,
+        greeted: false,
+        failed: false,
+        ready: false,
+    };
+    view.ready = view.options.sockets;
+    let mut lines = if view.options.listen_only {
+        mpsc::channel(1).1
+    } else {
+        input::lines()
+    };
+    let mut input = !view.options.listen_only;
+    let mut deadline: Option<Instant> = None;
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let reading = input
+            && view.ready
+            && view.commands.is_empty()
+            && view.on_the_way.len() < ON_THE_WAY
+            && view.early.len() < ON_THE_WAY
+            && deadline.is_none();
+        let until = deadline.unwrap_or_else(|| Instant::now() + LEAVING);
+        tokio::select! {
+            event = link.events.recv() => match event {
+                Some(Event::Closed { error }) => return view.closed(error),
+                None => return 1,
+                Some(event) => if view.event(event).is_err() {
+                    // Nobody reads what we say any more: a polite end, without words.
+                    deadline.get_or_insert_with(|| Instant::now() + LEAVING);
+                    view.commands.push_back(Command::Quit { goodbye: None });
+                },
+            },
+            permit = link.commands.reserve(), if !view.commands.is_empty() => match permit {
+                Ok(permit) => if let Some(command) = view.commands.pop_front() {
+                    if matches!(command, Command::Quit { .. }) {
+                        deadline.get_or_insert_with(|| Instant::now() + LEAVING);
+                    }
+                    permit.send(command);
+                },
+                Err(_) => view.commands.clear(),
+            },
+            line = lines.recv(), if reading => match line {
+                Some(line) => view.line(&line),
+                None => {
+                    input = false;
+                    if view.terminal {
+                        view.commands.push_back(Command::Quit { goodbye: None });
+                    } else if view.options.ends_with_input {
+                        view.commands.push_back(Command::Finish);
+                    }
+                }
+            },
+            () = &mut stop, if deadline.is_none() => {
+                deadline = Some(Instant::now() + LEAVING);
+                view.commands.clear();
+                view.commands.push_back(Command::Quit { goodbye: None });
+            }
+            () = tokio::time::sleep_until(until), if deadline.is_some() => return u8::from(view.failed),
+        }
+    }
+}
+
+impl View {
+    fn say(&self, words: &str) {
+        let _ = self.screen.notice(words);
+    }
+
+    fn place(&self) -> Place {
+        if self.options.sockets {
+            Place::Sockets
+        } else {
+            Place::Account
+        }
+    }
+
+    fn closed(&self, error: Option<Failure>) -> u8 {
+        let Some(error) = error else {
+            return u8::from(self.failed);
+        };
+        let _ = self.screen.event(
+            &Event::Closed {
+                error: Some(error.clone()),
+            },
+            &self.model,
+        );
+        match error {
+            Failure::Refused(_) => 1,
+            Failure::Network(_) => 3,
+            Failure::NotAuthorized(_) => 4,
+        }
+    }
+
+    fn event(&mut self, event: Event) -> std::io::Result<()> {
+        // Names are looked up before a peer is forgotten and after one is known.
+        if matches!(event, Event::Gone(_)) {
+            self.screen.event(&event, &self.model)?;
+            self.model.apply(&event);
+        } else {
+            let news = self.is_news(&event);
+            self.model.apply(&event);
+            if news {
+                match &event {
+                    Event::Message(message) => {
+                        self.screen
+                            .message(message, self.model.name(&message.peer), false)?;
+                    }
+                    _ => self.screen.event(&event, &self.model)?,
+                }
+            }
+        }
+        match event {
+            Event::Message(message) if !message.outgoing => self.heard(&message.peer),
+            Event::Presence {
+                peer,
+                available: false,
+                ..
+            } if self.options.sockets
+                && !self.options.single
+                && self.current.as_ref() == Some(&peer) =>
+            {
+                self.current = None;
+            }
+            Event::State { id, state }
+                if !matches!(state, State::Queued | State::Waiting { .. }) =>
+            {
+                self.failed |= matches!(state, State::Failed { .. });
+                self.on_the_way.remove(&id);
+            }
+            Event::Online { .. } => {
+                self.told_kept = false;
+                if self.terminal && !std::mem::replace(&mut self.greeted, true) {
+                    self.say(text::GREETING);
+                }
+            }
+            Event::Ready | Event::Offline { .. } => self.ready = true,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Not everything that happens is worth a line.
+    fn is_news(&self, event: &Event) -> bool {
+        match event {
+            Event::Contact(_) => self.screen.form == Form::Json,
+            Event::Presence {
+                peer,
+                available,
+                show,
+                status,
+            } => {
+                let before = self.model.people.get(peer);
+                self.screen.form == Form::Json
+                    || before.map_or(*available, |p| {
+                        (p.available, p.show, &p.status) != (*available, *show, status)
+                    })
+            }
+            Event::State {
+                state: State::Waiting { .. },
+                ..
+            } => self.screen.form != Form::Pipe { bare: true },
+            _ => true,
+        }
+    }
+
+    /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen.
+    fn heard(&mut self, peer: &str) {
+        self.model.read(peer);
+        if !self.options.sockets || (self.terminal && self.current.is_some()) {
+            return;
+        }
+        if self.current.as_deref() != Some(peer) {
+            self.choose(peer, self.terminal);
+        }
+        while let Some(text) = self.early.pop_front() {
+            self.send(peer.to_owned(), text);
+        }
+    }
+
+    fn choose(&mut self, peer: &str, tell: bool) {
+        self.current = Some(peer.to_owned());
+        if tell {
+            self.say(&format!("you talk to {}", self.model.name(peer)));
+        }
+    }
+
+    fn send(&mut self, to: Peer, text: String) {
+        let id = random_id();
+        self.on_the_way.insert(id.clone());
+        if self.screen.form == Form::Json {
+            let (peer, id, text) = (to.clone(), id.clone(), text.clone());
+            let message = Message {
+                peer,
+                outgoing: true,
+                id,
+                text,
+                time_ms: now_ms(),
+                delayed: false,
+            };
+            let _ = self.screen.message(&message, self.model.name(&to), false);
+        }
+        if self.model.me.is_none() && !self.options.sockets && !self.told_kept {
+            self.told_kept = true;
+            self.say(text::KEPT);
+        }
+        self.commands.push_back(Command::Send { id, to, text });
+    }
+
+    /// Whom a name means: somebody here, the address book, or an address.
+    fn find(&self, name: &str) -> Result<Peer, String> {
+        match self.model.lookup(name) {
+            Ok(peer) => Ok(peer),
+            Err(error) => {
+                let booked = self
+                    .book()
+                    .into_iter()
+                    .find(|(n, _)| n.eq_ignore_ascii_case(name));
+                match booked {
+                    Some((name, _)) => Ok(name),
+                    None if self.options.sockets && name.contains(':') => Ok(name.to_owned()),
+                    None if !self.options.sockets && name.contains('@') => Ok(name.to_owned()),
+                    None if self.options.sockets && !self.options.single => Err(format!(
+                        "{error}; /who lists people, /book add {name} HOST:PORT names an address"
+                    )),
+                    None => Err(format!("{error}; /who lists people")),
+                }
+            }
+        }
+    }
+
+    fn book(&self) -> Vec<(String, String)> {
+        if !self.options.sockets {
+            return Vec::new();
+        }
+        let book = self
+            .options
+            .store
+            .as_ref()
+            .and_then(|(store, _)| store.addresses().ok());
+        book.unwrap_or_default()
+    }
+
+    fn line(&mut self, line: &str) {
+        match commands::parse(line, self.place(), !self.terminal) {
+            Line::Say(text) if text.trim().is_empty() => {
+                // An empty line in a pipe is nothing to complain about each time.
+                if self.terminal {
+                    self.say(text::EMPTY);
+                }
+            }
+            Line::Say(text) => match self.current.clone() {
+                Some(to) => self.send(to, text),
+                None if self.options.sockets => {
+                    self.say(text::NOBODY);
+                    self.early.push_back(text);
+                }
+                None => self.wrong(text::TO_WHOM),
+            },
+            Line::SayTo(name, text) => match self.find(&name) {
+                Ok(peer) => self.send(peer, text),
+                Err(why) => self.wrong(&why),
+            },
+            Line::To(name) => match self.find(&name) {
+                Ok(peer) => {
+                    self.choose(&peer, true);
+                    if self.terminal {
+                        self.history(5);
+                    }
+                }
+                Err(why) => self.wrong(&why),
+            },
+            Line::Who => self.who(),
+            Line::Help => self.help(),
+            Line::History(count) => self.history(count),
+            Line::Quit => {
+                let goodbye = self.current.clone();
+                self.commands.push_back(Command::Quit { goodbye });
+            }
+            Line::Book if self.book().is_empty() => {
+                self.say("the address book is empty: /book add NAME HOST:PORT")
+            }
+            Line::Book => self
+                .book()
+                .iter()
+                .for_each(|(name, address)| self.say(&format!("{name}  {address}"))),
+            Line::BookAdd(name, address) => {
+                self.commands.push_back(Command::Book { name, address })
+            }
+            Line::BookRemove(name) => {
+                let gone = self
+                    .options
+                    .store
+                    .as_ref()
+                    .map(|(store, _)| store.unbook(&name));
+                match gone {
+                    Some(Ok(true)) => self.say(&format!("{name} is no longer in the address book")),
+                    Some(Err(error)) => self.wrong(&error.to_string()),
+                    _ => self.wrong(&format!("{name} is not in the address book")),
+                }
+            }
+            Line::Befriend(to, name) => self.commands.push_back(Command::Befriend { to, name }),
+            Line::Answer(name, accept) => self.with(&name, |to| Command::Answer { to, accept }),
+            Line::Remove(name) => self.with(&name, |to| Command::Remove { to }),
+            Line::Presence(show, status) => {
+                self.commands.push_back(Command::Presence { show, status })
+            }
+            Line::Wrong(why) => self.wrong(&why),
+        }
+    }
+
+    fn wrong(&mut self, why: &str) {
+        self.failed |= !self.terminal;
+        self.say(why);
+    }
+
+    fn with(&mut self, name: &str, command: impl FnOnce(Peer) -> Command) {
+        match self.find(name) {
+            Ok(peer) => self.commands.push_back(command(peer)),
+            Err(why) => self.wrong(&why),
+        }
+    }
+
+    fn who(&self) {
+        let people = self.model.list();
+        if people.is_empty() {
+            self.say("nobody yet");
+        }
+        for person in people {
+            let peer = &person.contact.peer;
+            let state = match (person.requests, person.available, person.show) {
+                (true, ..) => "asks to be friends",
+                (_, true, None) => "here",
+                (_, true, Some(_)) => "away",
+                _ if person.contact.asked => "asked to be friends, no answer yet",
+                _ => "not here",
+            };
+            let mark = if self.current.as_ref() == Some(peer) {
+                ">"
+            } else {
+                " "
+            };
+            let name = self.model.name(peer);
+            let address = match &person.contact.groups[..] {
+                [address] if self.options.sockets => address,
+                _ => peer,
+            };
+            let address = if name == address {
+                String::new()
+            } else {
+                format!("  {address}")
+            };
+            let status = person
+                .status
+                .as_ref()
+                .map_or(String::new(), |s| format!("  {s}"));
+            self.say(&format!("{mark} {name}{address}  {state}{status}"));
+        }
+    }
+
+    fn help(&self) {
+        self.say(text::HELP);
+        let place = self.place();
+        for row in commands::ALL
+            .iter()
+            .filter(|r| r.place == Place::Both || r.place == place)
+        {
+            self.say(&format!(
+                "{:<42} /{:<5} {}",
+                row.usage, row.names[1], row.what
+            ));
+        }
+    }
+
+    fn history(&self, count: usize) {
+        let (Some((store, account)), Some(peer)) = (&self.options.store, &self.current) else {
+            return;
+        };
+        if self.options.sockets {
+            return;
+        }
+        match store.history(account, peer, count) {
+            Ok(messages) => {
+                for message in messages {
+                    let _ = self.screen.message(&message, self.model.name(peer), true);
+                }
+            }
+            Err(error) => self.say(&error.to_string()),
+        }
+    }
+}
