@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod admin;
 mod backoff;
 pub mod c2s;
+pub mod check;
 pub mod config;
 pub mod engines;
 pub mod entity;

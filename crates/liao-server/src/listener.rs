@@ -72,7 +72,7 @@ impl ServeError {
 pub type Load = Box<dyn Fn() -> Result<Config, ConfigError> + Send + std::marker::Sync>;
 
 /// Default ports of ours: a listener that has to move takes none of them.
-const OURS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
+pub const DEFAULT_PORTS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
 
 /// Binds a listener; a default port that is taken moves to the next free one.
 async fn bind(
@@ -92,8 +92,8 @@ async fn bind(
             }
             Err(error) => error,
         };
-        let next =
-            (address.port() + 1..first.port().saturating_add(200)).find(|p| !OURS.contains(p));
+        let next = (address.port() + 1..first.port().saturating_add(200))
+            .find(|p| !DEFAULT_PORTS.contains(p));
         match next {
             Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => {
                 address.set_port(port)
@@ -138,10 +138,16 @@ async fn bind_sockets(
     }
 }
 
-fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, CertError> {
+/// The administrator's own certificate and key.
+pub fn identity_files(config: &Config) -> Option<(&Path, &Path)> {
     let (certificate, key) = (config.get("tls.certificate"), config.get("tls.key"));
-    if !certificate.is_empty() || !key.is_empty() {
-        return Identity::from_files(Path::new(certificate), Path::new(key), "from your files");
+    let given = !certificate.is_empty() || !key.is_empty();
+    given.then(|| (Path::new(certificate), Path::new(key)))
+}
+
+fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, CertError> {
+    if let Some((certificate, key)) = identity_files(config) {
+        return Identity::from_files(certificate, key, "from your files");
     }
     if config.lan() {
         let mut names = vec![domain.to_owned(), "localhost".to_owned()];

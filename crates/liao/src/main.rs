@@ -23,6 +23,10 @@ fn main() -> ExitCode {
         cli::Command::UdpServer(args) => sockets::run(Role::UdpServer, args),
         cli::Command::UdpClient(args) => sockets::run(Role::UdpClient, args),
         cli::Command::Admin(args) => admin::run(args),
+        cli::Command::Check(args) => serve::check(args),
+        cli::Command::Config {
+            what: cli::ConfigVerb::Show(args),
+        } => serve::show(&args),
         cli::Command::Config {
             what: cli::ConfigVerb::Example,
         } => {

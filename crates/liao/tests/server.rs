@@ -4,6 +4,7 @@
 
 mod world;
 
+use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use world::{Client, PATIENCE, SASL, Server, http, websocket_features};
@@ -145,4 +146,44 @@ async fn plain_http_on_other_addresses_only_shows_the_way() {
         assert!(answer.starts_with("HTTP/1.1 308"), "{answer}");
         assert!(answer.contains(&format!("location: {to}\r\n")), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn check_says_line_by_line_what_a_start_would_meet() {
+    let server = Server::start("check", "");
+    server.add("anna", &[]);
+    let folder = &server.folder.0;
+    let check = |config: &str| {
+        std::fs::write(folder.join("liao.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+        let out = command.arg("check").current_dir(folder).output().unwrap();
+        (out.status.code(), String::from_utf8(out.stdout).unwrap())
+    };
+    let listen = |c2s: &str| {
+        let off = "c2s_tls = 'off'\nhttp = 'off'\nhttps = 'off'\nsockets = 'off'\n";
+        format!("[listen]\nc2s = '{c2s}'\n{off}")
+    };
+    let (code, words) = check(&listen(&server.address("c2s").to_string()));
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("held by the server that runs"), "{words}");
+    assert!(words.contains("accounts belong to localhost"), "{words}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let other = "domain = 'else.example'\n";
+    let (code, words) = check(&format!("{other}{}", listen(&address.to_string())));
+    assert_eq!(code, Some(2), "{words}");
+    let wrong: Vec<&str> = words.lines().filter(|l| l.starts_with("WRONG: ")).collect();
+    assert_eq!(wrong.len(), 2, "{words}");
+    assert!(wrong[0].contains(&address.to_string()) && wrong[0].contains(" – stop what"));
+    assert!(wrong[1].contains("localhost") && wrong[1].contains("else.example"));
+    let ghost = "[sockets]\nowner = 'ghost@localhost'\nallow = ['anna@localhost']\n";
+    let (code, words) = check(&format!("{}{ghost}", listen("off")));
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("ghost@localhost") && !words.contains("anna@localhost"));
+    let (code, words) = check("data = 'liao.toml/data'\n");
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("WRONG: the data folder"), "{words}");
+    let (code, words) = check("domian = 'x'\n");
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("line 1"), "{words}");
 }

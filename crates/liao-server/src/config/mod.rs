@@ -1,81 +1,16 @@
 //! The configuration: one table of options, a TOML file, `LIAO_*` variables, flags; unknown keys are errors.
 
+mod options;
+
+pub use options::{Kind, OPTIONS, Opt};
+
 use crate::peer::Network;
+use options::{check, index, items, unknown};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The commented example, embedded; every option with its why.
-pub const EXAMPLE: &str = include_str!("../../../liao.example.toml");
-
-/// How an option is written in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// `"text"`.
-    Text,
-    /// `["one", "two"]`; in a variable `one,two`.
-    List,
-    /// `true` or `false`.
-    Switch,
-}
-
-/// One option.
-pub struct Opt {
-    /// `section.key` or `key`.
-    pub key: &'static str,
-    /// The default; of a list, its items joined by commas.
-    pub default: &'static str,
-    /// May change at a reload.
-    pub live: bool,
-    /// How it is written.
-    pub kind: Kind,
-}
-
-const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
-    Opt {
-        key,
-        default,
-        live,
-        kind: Kind::Text,
-    }
-}
-
-const fn switch(key: &'static str, live: bool) -> Opt {
-    Opt {
-        key,
-        default: "false",
-        live,
-        kind: Kind::Switch,
-    }
-}
-
-const fn list(key: &'static str, live: bool) -> Opt {
-    Opt {
-        key,
-        default: "",
-        live,
-        kind: Kind::List,
-    }
-}
-
-/// THE table.
-pub static OPTIONS: &[Opt] = &[
-    opt("domain", "localhost", false),
-    opt("data", "./liao-data", false),
-    switch("lan", false),
-    opt("listen.c2s", "127.0.0.1:5222", false),
-    opt("listen.c2s_tls", "127.0.0.1:5223", false),
-    opt("listen.http", "127.0.0.1:5280", false),
-    opt("listen.https", "127.0.0.1:5281", false),
-    opt("listen.sockets", "127.0.0.1:8080", false),
-    list("http.trusted_proxies", true),
-    opt("tls.certificate", "", true),
-    opt("tls.key", "", true),
-    opt("registration.mode", "invite", true),
-    opt("sockets.owner", "", true),
-    list("sockets.allow", true),
-    opt("log.format", "text", false),
-    opt("log.level", "info", false),
-];
+pub const EXAMPLE: &str = include_str!("../../../../liao.example.toml");
 
 /// Where a value comes from; each comes over the ones before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,10 +74,6 @@ impl Default for Config {
             file: None,
         }
     }
-}
-
-fn index(key: &str) -> Option<usize> {
-    OPTIONS.iter().position(|o| o.key == key)
 }
 
 impl Config {
@@ -247,6 +178,32 @@ impl Config {
         items(self.get(key))
     }
 
+    /// All options in force, as a file that says where each value comes from.
+    pub fn show(&self) -> String {
+        let mut out = String::new();
+        let mut section = "";
+        for (option, value) in OPTIONS.iter().zip(&self.values) {
+            let (within, name) = option.key.rsplit_once('.').unwrap_or(("", option.key));
+            if within != section {
+                section = within;
+                out.push_str(&format!("\n[{section}]\n"));
+            }
+            let origin = match &value.origin {
+                Origin::Default => "default".to_owned(),
+                Origin::Lan => "by lan".to_owned(),
+                Origin::Variable(name) | Origin::Flag(name) => name.clone(),
+                Origin::File(line) => {
+                    let file = self.file.as_deref().unwrap_or(Path::new("file"));
+                    let line = line.map_or(String::new(), |n| format!(", line {n}"));
+                    format!("{}{line}", file.display())
+                }
+            };
+            let text = option.written(&value.text);
+            out.push_str(&format!("{name} = {text}  # {origin}\n"));
+        }
+        out
+    }
+
     /// Where the value of an option comes from.
     pub fn origin(&self, key: &str) -> &Origin {
         index(key).map_or(&Origin::Default, |at| &self.values[at].origin)
@@ -305,36 +262,6 @@ impl Config {
     }
 }
 
-impl Opt {
-    /// A value of the file as it is kept here.
-    fn text_of(&self, value: toml::Value) -> Result<String, String> {
-        let key = self.key;
-        match (self.kind, value) {
-            (Kind::Text, toml::Value::String(text)) => Ok(text),
-            (Kind::Text, other) => Err(format!("{key} must be text in quotes, not {other}")),
-            (Kind::List, toml::Value::Array(all)) => {
-                let item = |v: &toml::Value| match v.as_str() {
-                    Some(text) if !text.contains(',') => Ok(text.to_owned()),
-                    _ => Err(format!(
-                        "{key} has the item {v}; each must be text in quotes, without a comma"
-                    )),
-                };
-                let all: Result<Vec<String>, String> = all.iter().map(item).collect();
-                Ok(all?.join(","))
-            }
-            (Kind::Switch, toml::Value::Boolean(on)) => Ok(on.to_string()),
-            (Kind::Switch, other) => Err(format!("{key} must be true or false, not {other}")),
-            (Kind::List, other) => Err(format!(
-                "{key} must be a list such as [\"one\", \"two\"], not {other}"
-            )),
-        }
-    }
-}
-
-fn items(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|i| !i.is_empty())
-}
-
 /// The line on which a key stands, counted from 1.
 fn line_of(text: &str, key: &str) -> Option<usize> {
     let (section, last) = key.rsplit_once('.').unwrap_or(("", key));
@@ -357,69 +284,6 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
         }
     }
     section_line
-}
-
-fn unknown(key: &str) -> String {
-    let nearest = OPTIONS
-        .iter()
-        .min_by_key(|o| distance(o.key, key))
-        .map_or("", |o| o.key);
-    format!("there is no option {key:?}; did you mean {nearest:?}?")
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = i;
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let next = (corner + usize::from(x != *y))
-                .min(row[j] + 1)
-                .min(row[j + 1] + 1);
-            corner = row[j + 1];
-            row[j + 1] = next;
-        }
-    }
-    row[b.len()]
-}
-
-fn check(key: &str, value: &str) -> Result<(), String> {
-    let one_of = |all: &[&str]| {
-        if all.contains(&value) {
-            Ok(())
-        } else {
-            Err(format!("{key} is {value:?}; it can be {}", all.join(", ")))
-        }
-    };
-    match key {
-        "registration.mode" => one_of(&["invite", "open", "closed"]),
-        "lan" => one_of(&["true", "false"]),
-        "log.format" => one_of(&["text", "json"]),
-        "log.level" => one_of(&["error", "warn", "info", "debug", "trace"]),
-        "sockets.owner" | "sockets.allow" => items(value).try_for_each(|item| {
-            match liao_proto::jid::BareJid::new(item) {
-                Ok(jid) if jid.node().is_some() => Ok(()),
-                _ => Err(format!("{key} has {item:?}; write an address such as \"anna@example.org\"")),
-            }
-        }),
-        "http.trusted_proxies" => items(value).try_for_each(|item| match Network::parse(item) {
-            Some(_) => Ok(()),
-            None => Err(format!("{key} has {item:?}; write an address or a network such as \"10.0.0.0/8\"")),
-        }),
-        "domain" => match liao_proto::jid::BareJid::new(value) {
-            Ok(jid) if jid.node().is_none() && jid.as_str() == value => Ok(()),
-            Ok(jid) if jid.node().is_none() => Err(format!("domain is {value:?}; write it as {:?}", jid.as_str())),
-            _ => Err(format!("domain is {value:?}, which is no domain name")),
-        },
-        _ if key.starts_with("listen.") && value != "off" => {
-            value.parse::<SocketAddr>().map(drop).map_err(|_| {
-                format!("{key} is {value:?}; it must be an address and port such as \"127.0.0.1:5222\", or \"off\"")
-            })
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -447,6 +311,36 @@ mod tests {
                 .unwrap_err()
                 .contains("127.0.0.1:5222")
         );
+    }
+
+    #[test]
+    fn what_is_shown_is_a_file_that_says_the_same() {
+        let mut config = Config::default();
+        let file =
+            "lan = true\n[sockets]\nowner = 'a@x'\nallow = ['b@x', 'c@x']\n[tls]\nkey = 'a\"\\b'\n";
+        config.merge(file).unwrap();
+        config.file = Some("my.toml".into());
+        config
+            .set(
+                "log.level",
+                "warn".into(),
+                Origin::Variable("LIAO_LOG_LEVEL".into()),
+            )
+            .unwrap();
+        let shown = config.show();
+        for line in [
+            "lan = true  # my.toml, line 1",
+            "allow = [\"b@x\", \"c@x\"]  # my.toml, line 4",
+            "level = \"warn\"  # LIAO_LOG_LEVEL",
+            "domain = \"localhost\"  # default",
+        ] {
+            assert!(shown.lines().any(|l| l == line), "{line}\n{shown}");
+        }
+        let mut again = Config::default();
+        again.merge(&shown).unwrap();
+        for option in OPTIONS.iter() {
+            assert_eq!(again.get(option.key), config.get(option.key), "{shown}");
+        }
     }
 
     #[test]
