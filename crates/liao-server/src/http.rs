@@ -19,7 +19,7 @@ use liao_proto::ns;
 use liao_proto::stream::Limits;
 use liao_proto::xml::escape;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -71,15 +71,29 @@ async fn know_peer(State(at): State<Page>, mut request: Request, next: Next) -> 
     // Who does not know the authority yet can fetch it without a warning, and compare its fingerprint.
     if at.only_proxies && !peer.proxied && request.uri().path() != "/ca.pem" {
         return match at.server.link.get() {
-            Some(host) => {
-                let path = request.uri().path();
-                Redirect::permanent(&format!("https://{host}{path}")).into_response()
-            }
+            Some(link) => to_https(link, &request),
             None => StatusCode::NOT_FOUND.into_response(),
         };
     }
     request.extensions_mut().insert(peer);
     next.run(request).await
+}
+
+/// Who asked for an address is sent to that address: where the name is not found, it would lead nowhere.
+fn to_https(link: &str, request: &Request) -> Response {
+    let asked = request.headers().get(header::HOST);
+    let asked = asked.and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let address = asked
+        .parse::<SocketAddr>()
+        .map(|a| a.ip())
+        .or_else(|_| asked.trim_matches(['[', ']']).parse::<IpAddr>());
+    let port = link.rsplit(':').next().unwrap_or_default();
+    let host = match address {
+        Ok(address) => format!("{}:{port}", crate::banner::host(address)),
+        Err(_) => link.to_owned(),
+    };
+    let path = request.uri().path();
+    Redirect::permanent(&format!("https://{host}{path}")).into_response()
 }
 
 /// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS, but to proxies that are trusted.

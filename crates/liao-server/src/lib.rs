@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod admin;
 mod backoff;
+mod banner;
 pub mod c2s;
 pub mod check;
 pub mod config;

@@ -9,7 +9,7 @@ use crate::peer::Peer;
 use crate::server::Server;
 use crate::services::{Service, sockets::Gateway};
 use crate::store::{Store, StoreError, Sync};
-use crate::{admin, http};
+use crate::{admin, banner, http, lan};
 use liao_net::Wire;
 use liao_net::tls::{CertError, Identity};
 use liao_proto::jid::BareJid;
@@ -151,10 +151,13 @@ fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, Cert
     }
     if config.lan() {
         let mut names = vec![domain.to_owned(), "localhost".to_owned()];
+        names.push(lan::announced(domain));
         names
             .extend(["conference", "upload", "pubsub", "sockets"].map(|s| format!("{s}.{domain}")));
-        names.extend(crate::lan::addresses().iter().map(ToString::to_string));
+        names.extend(lan::addresses().iter().map(ToString::to_string));
         names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|n| seen.insert(n.clone()));
         return Identity::local_ca(&data.join("tls"), &names);
     }
     let mut names = vec![
@@ -267,7 +270,7 @@ pub async fn serve(
         accounts,
         shards,
     );
-    let (mut c2s_at, mut https_at) = (None, None);
+    let (mut c2s_at, mut https_at, mut http_at) = (None, None, None);
     let mut lines = Vec::new();
     let mut addresses = serde_json::Map::new();
     let mut note = |what: &str, words: &str, address: SocketAddr| {
@@ -286,16 +289,19 @@ pub async fn serve(
     if let Some((listener, address)) = bind(&config, "https").await? {
         note("https", "HTTPS, WebSocket", address);
         https_at = Some(address);
-        let host = if address.ip().is_loopback() {
-            "localhost"
-        } else {
-            domain.as_str()
+        let near = lan::addresses_of(address);
+        let host = match near.first() {
+            _ if address.ip().is_loopback() => "localhost".to_owned(),
+            // Of others who read the link, each is its own localhost.
+            Some(near) if domain.as_str() == "localhost" => banner::host(*near),
+            _ => domain.to_string(),
         };
         let _ = server.link.set(format!("{host}:{}", address.port()));
         tokio::spawn(http::tls(server.clone(), listener, https_config));
     }
     if let Some((listener, address)) = bind(&config, "http").await? {
         note("http", "HTTP", address);
+        http_at = Some(address);
         tokio::spawn(http::plain(server.clone(), listener));
     }
     let gateway = Gateway::new(&domain);
@@ -324,100 +330,18 @@ pub async fn serve(
         &serde_json::Value::Object(addresses).to_string(),
     )
     .map_err(ServeError::Admin)?;
-    let invite = banner(&server, &identity, &lines).await?;
+    let invite = banner::show(&server, &identity, &lines).await?;
     let announcement = config
         .lan()
-        .then(|| crate::lan::announce(domain.as_str(), c2s_at, https_at));
+        .then(|| lan::announce(&lan::announced(domain.as_str()), c2s_at, https_at));
     if config.lan() {
         let silent = announcement.as_ref().and_then(|a| a.as_ref().err());
-        lan_banner(&domain, &data, https_at, silent, invite);
+        banner::show_lan(&server, https_at, http_at, silent, invite);
     }
     shutdown.await;
     drop(announcement);
     stop(&server, &store, &data).await;
     Ok(())
-}
-
-/// Shows where the server is; the first invite's path if nobody has an account.
-async fn banner(
-    server: &Server,
-    identity: &Identity,
-    lines: &[String],
-) -> Result<Option<String>, ServeError> {
-    let mut path = None;
-    println!(
-        "liao {} serves {}",
-        env!("CARGO_PKG_VERSION"),
-        server.domain
-    );
-    for line in lines {
-        println!("{line}");
-    }
-    println!(
-        "  certificate ({})    {}",
-        identity.kind,
-        identity.fingerprint()
-    );
-    if let Some(invite) = server.accounts.first_run_invite().await? {
-        println!(
-            "\nNobody has an account yet. This invite makes the first one, an admin (24 hours, once):"
-        );
-        for uri in server.invite_uris(&invite) {
-            println!("  {uri}");
-        }
-        path = Some(format!("/invite/{}", invite.token));
-        if !server.config().lan() && server.domain.as_str() == "localhost" {
-            println!(
-                "Only programs on this machine get here. For everyone on your network, before the first account: liao serve --lan"
-            );
-        }
-    }
-    println!();
-    Ok(path)
-}
-
-/// How others on the network get here, and what their programs will say.
-fn lan_banner(
-    domain: &BareJid,
-    data: &Path,
-    https: Option<SocketAddr>,
-    silent: Option<&String>,
-    invite: Option<String>,
-) {
-    let addresses = crate::lan::addresses();
-    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    let shown = if shown.is_empty() {
-        "no network was found".to_owned()
-    } else {
-        shown.join(", ")
-    };
-    println!("On your network: {domain} ({shown})");
-    match silent {
-        Some(why) => {
-            println!("  The name could not be announced ({why}); give others an address instead.")
-        }
-        None => println!("  The name is announced; where it is not found, take an address."),
-    }
-    let Some(https) = https else { return };
-    let port = https.port();
-    if let Ok(pem) = std::fs::read(data.join("tls").join("ca.pem")) {
-        println!(
-            "  Browsers warn of the certificate until they know its authority: https://{domain}:{port}/ca.pem\n  \
-             SHA-256 of the authority: {}",
-            liao_net::tls::pem_fingerprint(&pem).unwrap_or_default()
-        );
-    }
-    if let (Some(path), true) = (invite, std::io::IsTerminal::is_terminal(&std::io::stdout())) {
-        let host = addresses.first().map_or(domain.to_string(), |a| match a {
-            IpAddr::V6(a) => format!("[{a}]"),
-            IpAddr::V4(a) => a.to_string(),
-        });
-        let link = format!("https://{host}:{port}{path}");
-        println!("  The invite for a phone: {link}");
-        if let Some(code) = crate::lan::qr(&link) {
-            println!("{code}");
-        }
-    }
 }
 
 async fn reload_at(reloader: Arc<Reloader>, mut hangups: mpsc::Receiver<()>) {
