@@ -138,6 +138,7 @@ async def talk(addresses):
     step("the tutorial's kind of TCP and UDP clients chat through the gateway, in turn")
     await together(alice, addresses)
     await joins(alice, port)
+    await resumes(alice, port)
     await alice.disconnect()
     await bob.disconnect()
 
@@ -226,6 +227,35 @@ async def joins(alice, port):
     await alice.until("message", says("thank you for the invite"))
     await dora.disconnect()
     step("slixmpp registers with an invite's token and is the inviter's friend at once")
+
+
+async def resumes(alice, port):
+    """The network goes away under a client with stream management: it resumes, and nothing is missing or doubled."""
+    class Resuming(Person):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.register_plugin("xep_0198")
+            for event in ("sm_enabled", "session_resumed"):
+                self.add_event_handler(event, lambda what, event=event: self.news.put_nowait((event, what)))
+
+    bob = Resuming("bob", port)
+    await bob.go()
+    await bob.until("sm_enabled")
+    await bob.plugin["xep_0199"].ping("localhost")
+    before = bob.boundjid.full
+    bob.transport.abort()
+    for n in range(50):
+        alice.send_message("bob@localhost", f"while cut {n}")
+    bob.connect("127.0.0.1", port)
+    await bob.until("session_resumed")
+    assert bob.boundjid.full == before
+    for n in range(50):
+        message = await bob.until("message")
+        assert message["body"] == f"while cut {n}", (n, message["body"])
+    bob.send_message("alice@localhost", "resumed")
+    await alice.until("message", says("resumed"))
+    await bob.disconnect()
+    step("slixmpp resumes after a cut: 50 messages, each once, in order")
 
 
 async def again(addresses):

@@ -8,7 +8,7 @@ use crate::mailbox::Mailbox;
 use crate::peer::Peer;
 use crate::registration::{self, Ticket};
 use crate::server::{Server, random_id};
-use crate::session;
+use crate::session::{self, Resume};
 use liao_net::{Wire, WireError};
 use liao_proto::jid::BareJid;
 use liao_proto::sasl::{self, Mechanism, Step};
@@ -18,7 +18,7 @@ use liao_proto::xml::Frame;
 use liao_proto::{minidom::Element, ns};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// The certificate in force; changes at reload.
@@ -30,6 +30,8 @@ enum Stop {
     Gone,
     /// A stream error to be sent.
     Error(&'static str, &'static str),
+    /// The connection goes to a session that is there; the client has handled so many stanzas.
+    Resume(mpsc::Sender<Resume>, u32),
 }
 
 impl From<WireError> for Stop {
@@ -74,8 +76,33 @@ pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>
             session::run(server, wire, id, full, mailbox, peer.address).await
         }
         Err(Stop::Error(condition, text)) => farewell(wire, condition, text).await,
+        Err(Stop::Resume(session, h)) => {
+            let (held, released) = tokio::sync::oneshot::channel();
+            let resume = Resume {
+                wire,
+                peer: peer.address,
+                h,
+                held,
+            };
+            if let Err(lost) = session.send(resume).await {
+                // It ended at this very moment; the client binds anew on another connection.
+                return farewell(lost.0.wire, "reset", "the session ended meanwhile").await;
+            }
+            // This task stands for the connection where connections are counted.
+            let _ = released.await;
+        }
         Err(Stop::Gone) => {}
     }
+}
+
+/// `<failed/>` with a stanza error's condition (XEP-0198 section 6).
+pub fn failed(condition: &str, h: Option<u32>) -> String {
+    let h = h.map_or(String::new(), |h| format!(" h='{h}'"));
+    format!(
+        "<failed xmlns='{}'{h}><{condition} xmlns='{}'/></failed>",
+        ns::SM,
+        ns::STANZAS
+    )
 }
 
 /// Sends a stream error and closes (RFC 6120 section 4.9.1).
@@ -178,9 +205,10 @@ impl Connection {
         let mut out = format!("<stream:features xmlns:stream='{}'>", ns::STREAM);
         if self.user.is_some() {
             out.push_str(&format!(
-                "<bind xmlns='{}'/><session xmlns='{}'><optional/></session>",
+                "<bind xmlns='{}'/><session xmlns='{}'><optional/></session><sm xmlns='{}'/>",
                 ns::BIND,
-                ns::SESSION
+                ns::SESSION,
+                ns::SM
             ));
         } else {
             let mechanisms = self.mechanisms();
@@ -216,6 +244,11 @@ impl Connection {
             ("starttls", ns::TLS) => self.starttls().await?,
             ("auth", ns::SASL) => self.authenticate(&frame).await?,
             ("iq", ns::CLIENT) if self.user.is_some() => return self.bind(frame).await,
+            ("resume", ns::SM) if self.user.is_some() => return self.resume(&frame),
+            // XEP-0198 section 3: after login, and after binding.
+            (_, ns::SM) => self
+                .wire
+                .queue(failed("unexpected-request", None).as_bytes()),
             ("iq", ns::CLIENT) if !self.mechanisms().is_empty() => {
                 let iq = Stanza::from_frame(frame).map_err(|_| Stop::Error("bad-format", ""))?;
                 let answer = registration::before_login(
@@ -414,6 +447,27 @@ impl Connection {
             return Err(Stop::Error("policy-violation", "too many wrong tries"));
         }
         Ok(())
+    }
+
+    /// XEP-0198 section 5: hands the connection to the session, if there is one.
+    fn resume(&mut self, frame: &Frame) -> Result<Option<Bound>, Stop> {
+        let Some(user) = &self.user else {
+            return Ok(None);
+        };
+        let sm_id = frame.attr("previd").unwrap_or_default();
+        let h = frame.attr("h").and_then(|h| h.parse().ok());
+        let found = self.server.streams_lock().find(sm_id, user);
+        match (found, h) {
+            (Ok(session), Some(h)) => Err(Stop::Resume(session, h)),
+            (Ok(_), None) => {
+                self.wire.queue(failed("bad-request", None).as_bytes());
+                Ok(None)
+            }
+            (Err(h), _) => {
+                self.wire.queue(failed("item-not-found", h).as_bytes());
+                Ok(None)
+            }
+        }
     }
 
     /// RFC 6120 section 7.

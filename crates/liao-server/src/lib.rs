@@ -5,6 +5,7 @@
 //! [`modules::ALL`].
 
 pub mod accounts;
+mod acks;
 pub mod admin;
 mod backoff;
 mod banner;

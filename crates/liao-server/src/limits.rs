@@ -54,5 +54,9 @@ pub const IDLE_PING_S: u64 = 300;
 pub const SHUTDOWN_S: u64 = 5;
 /// Registrations by one address in ten minutes.
 pub const REGISTRATIONS_PER_ADDRESS: u32 = 20;
+/// Seconds for which a session outlives its connection (XEP-0198 section 5): a tunnel, a change of network, a reboot.
+pub const RESUME_S: u64 = 600;
+/// Ended streams whose `h` is remembered, for a truthful `<failed h/>`.
+pub const ENDED_STREAMS: usize = 10_000;
 /// Callers of the sockets gateway at once, TCP and UDP together.
 pub const GATEWAY_CALLERS: usize = 256;

@@ -2,9 +2,9 @@
 
 use crate::limits;
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// One element for the wire.
@@ -32,9 +32,20 @@ struct Inner {
     end: Option<End>,
 }
 
+/// Which of a session's own stanzas are handled: they may be done out of order, `h` is the longest whole beginning
+/// (XEP-0198 section 4; the durability contract, point 1).
+#[derive(Default)]
+struct Handled {
+    received: u64,
+    prefix: u64,
+    early: BTreeSet<u64>,
+}
+
 /// The two directions' accounts of one session.
 #[derive(Default)]
 pub struct Mailbox {
+    counting: AtomicBool,
+    handled: Mutex<Handled>,
     inner: Mutex<Inner>,
     ready: Notify,
     in_flight: AtomicUsize,
@@ -84,6 +95,11 @@ impl Mailbox {
         (std::mem::take(&mut inner.queue), inner.end)
     }
 
+    /// Lets [`Mailbox::ready`] resolve: there may be something to do.
+    pub fn wake(&self) {
+        self.ready.notify_one();
+    }
+
     /// Bytes that wait.
     pub fn waiting_bytes(&self) -> usize {
         self.lock().bytes
@@ -101,6 +117,40 @@ impl Mailbox {
         }
     }
 
+    /// Stanzas are counted from now on (XEP-0198).
+    pub fn count(&self) {
+        self.counting.store(true, Ordering::Release);
+    }
+
+    fn handled_lock(&self) -> std::sync::MutexGuard<'_, Handled> {
+        self.handled
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Stanzas whose effects are committed or answered, without a gap; and all that were received.
+    pub fn handled(&self) -> (u64, u64) {
+        let handled = self.handled_lock();
+        (handled.prefix, handled.received)
+    }
+
+    /// Resolves when all that was received is handled. Cancel-safe.
+    pub async fn all_handled(&self) {
+        loop {
+            let landed = self.landed.notified();
+            let (handled, received) = self.handled();
+            if handled == received {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    /// Whether the session was told to end.
+    pub fn is_ended(&self) -> bool {
+        self.lock().end.is_some()
+    }
+
     /// Whether the socket may be read now.
     pub fn is_reading(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) <= limits::IN_FLIGHT_BYTES
@@ -111,15 +161,23 @@ impl Mailbox {
 pub struct Credit {
     mailbox: std::sync::Arc<Mailbox>,
     bytes: usize,
+    /// Its number among the session's stanzas, if they are counted.
+    number: Option<u64>,
 }
 
 impl Credit {
     /// Takes `bytes` of the session's allowance.
     pub fn take(mailbox: &std::sync::Arc<Mailbox>, bytes: usize) -> Credit {
         mailbox.in_flight.fetch_add(bytes, Ordering::AcqRel);
+        let number = mailbox.counting.load(Ordering::Acquire).then(|| {
+            let mut handled = mailbox.handled_lock();
+            handled.received += 1;
+            handled.received
+        });
         Credit {
             mailbox: mailbox.clone(),
             bytes,
+            number,
         }
     }
 }
@@ -129,6 +187,19 @@ impl Drop for Credit {
         self.mailbox
             .in_flight
             .fetch_sub(self.bytes, Ordering::AcqRel);
+        if let Some(number) = self.number {
+            let mut handled = self.mailbox.handled_lock();
+            handled.early.insert(number);
+            loop {
+                let next = handled.prefix + 1;
+                if !handled.early.remove(&next) {
+                    break;
+                }
+                handled.prefix = next;
+            }
+            drop(handled);
+            self.mailbox.ready.notify_one();
+        }
         self.mailbox.landed.notify_one();
     }
 }
@@ -136,6 +207,21 @@ impl Drop for Credit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h_is_the_longest_beginning_without_a_gap() {
+        let mailbox = std::sync::Arc::new(Mailbox::default());
+        drop(Credit::take(&mailbox, 1));
+        assert_eq!(mailbox.handled(), (0, 0), "before <enable/> nothing counts");
+        mailbox.count();
+        let mut credits: Vec<Credit> = (0..4).map(|_| Credit::take(&mailbox, 1)).collect();
+        drop(credits.remove(1));
+        assert_eq!(mailbox.handled(), (0, 4));
+        drop(credits.remove(0));
+        assert_eq!(mailbox.handled(), (2, 4));
+        drop(credits);
+        assert_eq!(mailbox.handled(), (4, 4));
+    }
 
     #[test]
     fn a_slow_reader_loses_its_session_and_no_more_than_the_bound_waits() {

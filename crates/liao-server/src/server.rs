@@ -3,12 +3,13 @@
 use crate::accounts::{Accounts, Invite};
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::entity::{Behind, Entity, Item, Pending, State};
+use crate::entity::{Behind, Entity, Item, Pending, Session, State};
 use crate::hooks::{Effects, Release};
 use crate::limits;
 use crate::mailbox::{Credit, Mailbox};
 use crate::registration::Throttle;
 use crate::services::Service;
+use crate::session::Resume;
 use crate::store::{Archived, Commit, CommitError, Committed, PageQuery, Store};
 use crate::{engines, modules};
 use liao_proto::jid::{BareJid, Jid};
@@ -33,6 +34,43 @@ pub struct SessionInfo {
     pub carrier: &'static str,
     /// When it was bound, in ms since 1970, UTC.
     pub since_ms: i64,
+}
+
+/// Sessions that can be resumed, and how far those that no longer can had come (XEP-0198 section 5).
+#[derive(Default)]
+pub struct Streams {
+    open: HashMap<String, (BareJid, mpsc::Sender<Resume>)>,
+    ended: VecDeque<(String, BareJid, u32)>,
+}
+
+impl Streams {
+    /// A session can be resumed by this SM-ID.
+    pub fn begun(&mut self, sm_id: &str, bare: BareJid, resume: mpsc::Sender<Resume>) {
+        self.open.insert(sm_id.to_owned(), (bare, resume));
+    }
+
+    /// It no longer can; it had handled `h` stanzas.
+    pub fn ended(&mut self, sm_id: &str, h: u32) {
+        if let Some((bare, _)) = self.open.remove(sm_id) {
+            self.ended.push_back((sm_id.to_owned(), bare, h));
+            if self.ended.len() > limits::ENDED_STREAMS {
+                self.ended.pop_front();
+            }
+        }
+    }
+
+    /// The way to a session of this account, or what is still known of it.
+    pub fn find(&self, sm_id: &str, bare: &BareJid) -> Result<mpsc::Sender<Resume>, Option<u32>> {
+        match self.open.get(sm_id) {
+            Some((owner, resume)) if owner == bare => Ok(resume.clone()),
+            Some(_) => Err(None),
+            None => Err(self
+                .ended
+                .iter()
+                .find(|(id, owner, _)| id == sm_id && owner == bare)
+                .map(|(_, _, h)| *h)),
+        }
+    }
 }
 
 /// A message to a shard. Stanzas are by far the most of them; boxing them would cost an allocation each.
@@ -72,6 +110,8 @@ pub struct Server {
     pub logins: Backoff,
     /// `HOST:PORT` of the HTTPS listener, for invite links.
     pub link: OnceLock<String>,
+    /// Sessions that can be resumed, by SM-ID (XEP-0198 section 5).
+    pub streams: Mutex<Streams>,
     me: Weak<Server>,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     next_session: AtomicU64,
@@ -122,6 +162,7 @@ impl Server {
             registrations: Throttle::default(),
             logins: Backoff::default(),
             link: OnceLock::new(),
+            streams: Mutex::default(),
             me: me.clone(),
             shards: senders,
             next_session: AtomicU64::new(1),
@@ -138,6 +179,13 @@ impl Server {
             .read()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clone()
+    }
+
+    /// The sessions that can be resumed.
+    pub fn streams_lock(&self) -> std::sync::MutexGuard<'_, Streams> {
+        self.streams
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// A new session's id.
@@ -545,7 +593,24 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
         let Some(seq) = stored.to_seq.filter(|_| !stored.duplicate) else {
             continue;
         };
-        state.offline.stored(seq, !sessions.is_empty());
+        // Who is being handed what was kept gets this, too, in its turn; who came while it was committed must not
+        // miss it.
+        let known: Vec<u64> = sessions
+            .into_iter()
+            .filter(|id| state.sessions.iter().any(|s| s.id == *id))
+            .collect();
+        let sessions: Vec<u64> = known
+            .iter()
+            .copied()
+            .filter(|id| !state.offline.is_catching_up(*id))
+            .collect();
+        state.offline.stored(seq, &sessions);
+        if known.is_empty() {
+            let reachable = state.sessions.iter().filter(|s| s.is_reachable());
+            for id in reachable.map(|s| s.id).collect::<Vec<_>>() {
+                state.offline.catch_up(id);
+            }
+        }
         releases.extend(sessions.into_iter().map(|session| Release::Numbered {
             session,
             bytes: bytes.clone(),
@@ -577,28 +642,38 @@ fn release(server: &Server, state: &mut State, releases: Vec<Release>, mut credi
     }
 }
 
+/// The sessions that are being handed what was kept. Who can no longer get it drops out.
+fn catching(state: &mut State) -> impl Iterator<Item = &Session> {
+    for id in state.offline.catching() {
+        if !state
+            .sessions
+            .iter()
+            .any(|s| s.id == id && s.is_reachable())
+        {
+            state.offline.caught_up(id);
+        }
+    }
+    let offline = &state.offline;
+    state
+        .sessions
+        .iter()
+        .filter(|s| offline.is_catching_up(s.id))
+}
+
 /// After anything: goes on handing out kept messages if there is room.
 fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
     let Some(state) = entity.state.as_mut() else {
         return;
     };
-    if !state.offline.catching_up || entity.reading {
+    if entity.reading || !catching(state).any(|_| true) {
         return;
     }
-    if !state.sessions.iter().any(|s| s.is_reachable()) {
-        state.offline.catching_up = false;
-        return;
-    }
-    if state
-        .sessions
-        .iter()
-        .filter(|s| s.is_reachable())
-        .any(|s| is_busy(&s.mailbox))
-    {
+    if catching(state).any(|s| is_busy(&s.mailbox)) {
         // The next report of written messages comes here again.
         return;
     }
     entity.reading = true;
+    state.offline.restarted = false;
     let head = state.offline.head();
     let query = PageQuery {
         after: Some(state.offline.page_after),
@@ -625,27 +700,34 @@ fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
     let Some(state) = entity.state.as_mut() else {
         return;
     };
+    if state.offline.restarted {
+        return;
+    }
+    let ids: Vec<u64> = catching(state).map(|s| s.id).collect();
     let Some(rows) = rows else {
-        state.offline.catching_up = false;
+        ids.iter().for_each(|id| state.offline.caught_up(*id));
         return;
     };
     if rows.is_empty() {
         state.offline.passed(head);
         state.offline.page_after = state.offline.page_after.max(head);
-        state.offline.catching_up = state.offline.head() > head;
+        if state.offline.head() <= head {
+            ids.iter().for_each(|id| state.offline.caught_up(*id));
+        }
         return;
     }
     for row in rows {
-        if state
-            .sessions
-            .iter()
-            .any(|s| s.is_reachable() && is_busy(&s.mailbox))
-        {
+        if catching(state).any(|s| is_busy(&s.mailbox)) {
             return;
         }
         state.offline.passed(row.seq.saturating_sub(1));
         state.offline.page_after = row.seq;
-        if !state.offline.give(row.seq) {
+        let new: Vec<u64> = ids
+            .iter()
+            .copied()
+            .filter(|id| state.offline.give(row.seq, *id))
+            .collect();
+        if new.is_empty() {
             continue;
         }
         let Some(stanza) = Stanza::parse_bytes(&row.stanza) else {
@@ -664,7 +746,7 @@ fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
             &mut bytes,
         );
         let bytes = bytes::Bytes::from(bytes);
-        for session in state.sessions.iter().filter(|s| s.is_reachable()) {
+        for session in state.sessions.iter().filter(|s| new.contains(&s.id)) {
             session.mailbox.push(bytes.clone(), Some(row.seq));
         }
     }

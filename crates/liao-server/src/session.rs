@@ -1,19 +1,23 @@
-//! A bound session: stanzas in to the entity, the mailbox out to the socket, until either side ends it.
+//! A bound session: stanzas in to the entity, the mailbox out to the socket, until either side ends it. With stream
+//! management (XEP-0198) it outlives its connection.
 
-use crate::c2s::farewell;
+use crate::acks::Acks;
+use crate::c2s::{failed, farewell};
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::{Credit, End, Mailbox};
 use crate::server::{Server, SessionInfo, now_ms, random_id};
+use bytes::Bytes;
 use liao_net::{Progress, Wire, WireError};
 use liao_proto::jid::{FullJid, Jid};
 use liao_proto::ns;
-use liao_proto::stanza::{ErrorKind, Stanza, StanzaError};
+use liao_proto::stanza::{ErrorKind, Kind, Stanza, StanzaError};
 use liao_proto::stream::Event;
 use liao_proto::xml::Frame;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Bytes that may lie in the wire's own buffer before more is taken from the mailbox.
@@ -22,8 +26,35 @@ const WIRE_BYTES: usize = 256 * 1024;
 /// How a session goes on after an event.
 enum Next {
     Go,
+    /// The stream was closed as agreed.
     Left,
+    /// The connection is gone without a word.
+    Lost,
     Fail(End),
+    /// Another connection carries on.
+    Resumed(Box<Resume>),
+}
+
+/// A connection that takes over a session (XEP-0198 section 5).
+pub struct Resume {
+    /// The connection.
+    pub wire: Wire,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// What the client has handled.
+    pub h: u32,
+    /// Dropped when the session lets go of the connection.
+    pub held: tokio::sync::oneshot::Sender<()>,
+}
+
+fn carrier(wire: &Wire) -> &'static str {
+    if wire.is_websocket() {
+        "websocket"
+    } else if wire.is_tls() {
+        "tls"
+    } else {
+        "tcp"
+    }
 }
 
 /// Runs a session to its end and unbinds it.
@@ -35,43 +66,44 @@ pub async fn run(
     mailbox: Arc<Mailbox>,
     peer: SocketAddr,
 ) {
-    let carrier = if wire.is_websocket() {
-        "websocket"
-    } else if wire.is_tls() {
-        "tls"
-    } else {
-        "tcp"
-    };
-    let info = SessionInfo {
-        full: full.to_string(),
-        peer: peer.to_string(),
-        carrier,
-        since_ms: now_ms(),
-    };
-    if let Ok(mut sessions) = server.sessions.lock() {
-        sessions.insert(id, info);
-    }
+    let (resume, resumes) = mpsc::channel(1);
     let mut session = Session {
         server,
         wire,
         id,
         full,
         mailbox,
+        peer,
+        acks: None,
+        resume,
+        resumes,
+        held: None,
         seqs: Vec::new(),
         heard: Instant::now(),
         stuck: false,
+        broken: false,
     };
-    let end = session.talk().await;
-    let Session {
-        server, wire, full, ..
-    } = session;
-    if let Ok(mut sessions) = server.sessions.lock() {
-        sessions.remove(&id);
-    }
-    server.post(full.into_bare(), Item::Unbind(id));
-    match end {
-        Some(end) => farewell(wire, end.condition, end.text).await,
-        None => close(wire).await,
+    session.note();
+    loop {
+        let end = match session.talk().await {
+            Next::Resumed(resume) => {
+                session.take_over(*resume, true).await;
+                continue;
+            }
+            Next::Lost if session.is_resumable() => {
+                session.held = None;
+                match session.wait().await {
+                    Some(resume) => {
+                        session.take_over(resume, false).await;
+                        continue;
+                    }
+                    None => None,
+                }
+            }
+            Next::Fail(end) => Some(end),
+            _ => None,
+        };
+        return session.end(end).await;
     }
 }
 
@@ -84,40 +116,166 @@ async fn close(mut wire: Wire) {
     .await;
 }
 
+/// The old connection learns that another took its place (section 5).
+async fn farewell_owned(wire: Wire) {
+    farewell(wire, "conflict", "the session was resumed elsewhere").await;
+}
+
 struct Session {
     server: Arc<Server>,
     wire: Wire,
     id: u64,
     full: FullJid,
     mailbox: Arc<Mailbox>,
+    peer: SocketAddr,
+    /// Stream management, once it is enabled.
+    acks: Option<Acks>,
+    resume: mpsc::Sender<Resume>,
+    resumes: mpsc::Receiver<Resume>,
+    /// Tells the task that brought the present connection when it is no longer held.
+    held: Option<tokio::sync::oneshot::Sender<()>>,
     /// Archived messages in the wire's buffer.
     seqs: Vec<u64>,
     heard: Instant,
     stuck: bool,
+    /// A stream error was queued: only the end is left.
+    broken: bool,
 }
 
 impl Session {
-    async fn talk(&mut self) -> Option<End> {
+    /// Notes the session where `liao admin sessions` looks.
+    fn note(&self) {
+        let info = SessionInfo {
+            full: self.full.to_string(),
+            peer: self.peer.to_string(),
+            carrier: carrier(&self.wire),
+            since_ms: now_ms(),
+        };
+        if let Ok(mut sessions) = self.server.sessions.lock() {
+            sessions.insert(self.id, info);
+        }
+    }
+
+    async fn end(mut self, end: Option<End>) {
+        if let Ok(mut sessions) = self.server.sessions.lock() {
+            sessions.remove(&self.id);
+        }
+        if let Some(acks) = &mut self.acks {
+            if let Some(sm_id) = &acks.resume {
+                let h = self.mailbox.handled().0 as u32;
+                self.server.streams_lock().ended(sm_id, h);
+            }
+            // Archived messages stay for the next session; who asked for something else is told (section 4).
+            for item in acks.rest().into_iter().filter(|i| i.seq.is_none()) {
+                let iq = Stanza::parse_bytes(&item.bytes).filter(|s| s.kind == Kind::Iq);
+                if let Some(iq) = iq.filter(|s| !s.is_answer()) {
+                    self.server
+                        .route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE), None);
+                }
+            }
+        }
+        self.server
+            .post(self.full.into_bare(), Item::Unbind(self.id));
+        match end {
+            Some(end) => farewell(self.wire, end.condition, end.text).await,
+            None => close(self.wire).await,
+        }
+    }
+
+    fn is_resumable(&self) -> bool {
+        self.acks.as_ref().is_some_and(|a| a.resume.is_some())
+    }
+
+    /// Without a connection: until one comes, the time is over, or the session must end.
+    async fn wait(&mut self) -> Option<Resume> {
+        let over = Instant::now() + Duration::from_secs(limits::RESUME_S);
+        loop {
+            if self.mailbox.is_ended() {
+                return None;
+            }
+            tokio::select! {
+                resume = self.resumes.recv() => return resume,
+                () = self.mailbox.ready() => {}
+                () = sleep_until(over) => return None,
+            }
+        }
+    }
+
+    /// Goes on over another connection: what it has not handled is sent again, in order.
+    async fn take_over(&mut self, resume: Resume, open: bool) {
+        // What the old connection brought is committed or answered first; only then is `h` the whole truth.
+        let patience = Duration::from_secs(limits::UNAUTHENTICATED_S);
+        let _ = timeout(patience, self.mailbox.all_handled()).await;
+        let old = std::mem::replace(&mut self.wire, resume.wire);
+        if open {
+            tokio::spawn(farewell_owned(old));
+        }
+        (self.peer, self.held) = (resume.peer, Some(resume.held));
+        (self.heard, self.stuck) = (Instant::now(), false);
+        self.note();
+        let (handled, _) = self.mailbox.handled();
+        let Some(acks) = &mut self.acks else { return };
+        let sm_id = acks.resume.clone().unwrap_or_default();
+        let resumed = format!(
+            "<resumed xmlns='{}' previd='{sm_id}' h='{}'/>",
+            ns::SM,
+            handled as u32
+        );
+        self.wire.queue(resumed.as_bytes());
+        if !self.acked(resume.h) {
+            return;
+        }
+        if let Some(acks) = &mut self.acks {
+            for item in acks.again() {
+                self.wire.queue(&item.bytes);
+            }
+        }
+        self.ask();
+        // What came meanwhile waits in the mailbox.
+        self.mailbox.wake();
+    }
+
+    async fn talk(&mut self) -> Next {
         let tick = Duration::from_secs(limits::WRITE_STALL_S);
         let timer = sleep_until(Instant::now() + tick);
         tokio::pin!(timer);
+        if self.broken {
+            return Next::Left;
+        }
         loop {
             let reading = self.mailbox.is_reading();
-            let queued = self.wire.queued_bytes();
+            let unacked = self.acks.as_ref().map_or(0, Acks::bytes);
+            let room = self.wire.queued_bytes() < WIRE_BYTES && unacked < limits::MAILBOX_BYTES;
             let next = tokio::select! {
-                () = self.mailbox.ready(), if queued < WIRE_BYTES => self.drain(),
+                () = self.mailbox.ready(), if room || self.mailbox.is_ended() => self.drain(),
                 progress = self.wire.drive(reading) => self.progress(progress),
                 () = self.mailbox.may_read(), if !reading => Next::Go,
+                Some(resume) = self.resumes.recv() => Next::Resumed(Box::new(resume)),
                 () = &mut timer => {
                     timer.as_mut().reset(Instant::now() + tick);
                     self.tick()
                 }
             };
-            match next {
-                Next::Go => {}
-                Next::Left => return None,
-                Next::Fail(end) => return Some(end),
+            if !matches!(next, Next::Go) {
+                return next;
             }
+        }
+    }
+
+    /// Queues a stanza; with stream management it is kept until the client has it.
+    fn send(&mut self, bytes: Bytes, seq: Option<u64>) {
+        self.wire.queue(&bytes);
+        match &mut self.acks {
+            Some(acks) => acks.sent(crate::mailbox::Item { bytes, seq }),
+            None => self.seqs.extend(seq),
+        }
+    }
+
+    /// Asks the client what it has handled, if it is time to.
+    fn ask(&mut self) {
+        if self.acks.as_mut().is_some_and(Acks::ask) {
+            self.wire
+                .queue(format!("<r xmlns='{}'/>", ns::SM).as_bytes());
         }
     }
 
@@ -125,13 +283,26 @@ impl Session {
     fn drain(&mut self) -> Next {
         let (items, end) = self.mailbox.take();
         for item in items {
-            self.wire.queue(&item.bytes);
-            self.seqs.extend(item.seq);
+            self.send(item.bytes, item.seq);
+        }
+        self.ask();
+        let (handled, received) = self.mailbox.handled();
+        if self
+            .acks
+            .as_mut()
+            .is_some_and(|a| a.settle(handled, received))
+        {
+            self.tell(handled);
         }
         match end {
             Some(end) => Next::Fail(end),
             None => Next::Go,
         }
+    }
+
+    fn tell(&mut self, handled: u64) {
+        let a = format!("<a xmlns='{}' h='{}'/>", ns::SM, handled as u32);
+        self.wire.queue(a.as_bytes());
     }
 
     fn progress(&mut self, progress: Result<Progress, WireError>) -> Next {
@@ -146,7 +317,10 @@ impl Session {
             }
             Ok(Progress::Event(Event::Element(frame))) => {
                 self.heard = Instant::now();
-                self.stanza(frame)
+                match frame.ns() {
+                    ns::SM => self.management(&frame),
+                    _ => self.stanza(frame),
+                }
             }
             Ok(Progress::Event(Event::Close)) => Next::Left,
             Ok(Progress::Event(Event::Open(_))) => Next::Fail(End {
@@ -157,7 +331,104 @@ impl Session {
                 condition: error.condition(),
                 text: "",
             }),
-            Err(_) => Next::Left,
+            Err(_) => Next::Lost,
+        }
+    }
+
+    /// The elements of XEP-0198 on a bound stream.
+    fn management(&mut self, frame: &Frame) -> Next {
+        match (frame.name(), self.acks.is_some()) {
+            ("enable", false) => self.enable(frame),
+            // Section 3: at most one attempt.
+            ("enable", true) => {
+                return Next::Fail(End {
+                    condition: "policy-violation",
+                    text: "stream management is enabled already",
+                });
+            }
+            // Section 5: only before binding.
+            ("resume", _) => self.refuse("unexpected-request"),
+            ("r", true) => {
+                let (handled, received) = self.mailbox.handled();
+                if let Some(acks) = &mut self.acks {
+                    acks.asked_by_client(handled, received);
+                }
+                self.tell(handled);
+            }
+            ("a", true) => match frame.attr("h").and_then(|h| h.parse().ok()) {
+                Some(h) => {
+                    if !self.acked(h) {
+                        return Next::Left;
+                    }
+                    self.ask();
+                    // There may be room again.
+                    self.mailbox.wake();
+                }
+                None => {
+                    return Next::Fail(End {
+                        condition: "bad-format",
+                        text: "an ack without a count",
+                    });
+                }
+            },
+            ("r" | "a", false) => self.refuse("unexpected-request"),
+            _ => {
+                return Next::Fail(End {
+                    condition: "unsupported-stanza-type",
+                    text: "",
+                });
+            }
+        }
+        Next::Go
+    }
+
+    fn refuse(&mut self, condition: &str) {
+        self.wire.queue(failed(condition, None).as_bytes());
+    }
+
+    fn enable(&mut self, frame: &Frame) {
+        let resumable = matches!(frame.attr("resume"), Some("true" | "1"));
+        let mut acks = Acks::default();
+        let mut more = String::new();
+        if resumable {
+            let sm_id = random_id();
+            more = format!(" id='{sm_id}' resume='true' max='{}'", limits::RESUME_S);
+            let bare = self.full.to_bare();
+            let mut streams = self.server.streams_lock();
+            streams.begun(&sm_id, bare, self.resume.clone());
+            acks.resume = Some(sm_id);
+        }
+        self.mailbox.count();
+        self.acks = Some(acks);
+        self.wire
+            .queue(format!("<enabled xmlns='{}'{more}/>", ns::SM).as_bytes());
+    }
+
+    /// Takes the client's count; `false`: it is too high, and the stream is at its end (section 4).
+    fn acked(&mut self, h: u32) -> bool {
+        let Some(acks) = &mut self.acks else {
+            return true;
+        };
+        match acks.acked(h) {
+            Ok(items) => {
+                let seqs: Vec<u64> = items.into_iter().filter_map(|i| i.seq).collect();
+                if !seqs.is_empty() {
+                    self.server.post(self.full.to_bare(), Item::Written(seqs));
+                }
+                true
+            }
+            Err(sent) => {
+                let error = format!(
+                    "<stream:error xmlns:stream='{}'><undefined-condition xmlns='{}'/>\
+                     <handled-count-too-high xmlns='{}' h='{h}' send-count='{sent}'/></stream:error>",
+                    ns::STREAM,
+                    ns::STREAMS,
+                    ns::SM
+                );
+                self.wire.queue(error.as_bytes());
+                self.broken = true;
+                false
+            }
         }
     }
 
@@ -223,12 +494,17 @@ impl Session {
             .id(id)
             .from(self.full.clone())
             .error(&ErrorKind::JID_MALFORMED);
-        self.wire.queue(&answer.to_bytes());
+        // It counts, and it is answered (XEP-0198).
+        drop(Credit::take(&self.mailbox, 0));
+        self.send(answer.to_bytes(), None);
     }
 
     /// Once a minute: a stalled write, or a client that is silent for too long.
     fn tick(&mut self) -> Next {
         if self.wire.queued_bytes() > 0 {
+            if self.stuck && self.is_resumable() {
+                return Next::Lost;
+            }
             if self.stuck {
                 return Next::Fail(End {
                     condition: "resource-constraint",
@@ -239,6 +515,9 @@ impl Session {
         }
         let silent = self.heard.elapsed().as_secs();
         if silent > 2 * limits::IDLE_PING_S {
+            if self.is_resumable() {
+                return Next::Lost;
+            }
             return Next::Fail(End {
                 condition: "connection-timeout",
                 text: "you did not answer a ping",
@@ -249,7 +528,8 @@ impl Session {
                 .to(self.full.clone())
                 .from(self.server.domain.clone())
                 .raw_child("ping", ns::PING, "<ping xmlns='urn:xmpp:ping'/>");
-            self.wire.queue(&ping.to_bytes());
+            self.send(ping.to_bytes(), None);
+            self.ask();
         }
         Next::Go
     }

@@ -351,3 +351,88 @@ fn programs_that_talk_in_turn_chat_through_the_server_with_the_plain_client() {
         tcp.hears("heard: 长");
     }
 }
+
+/// A network that can be cut: passes bytes on between a client and the server.
+struct Network {
+    address: String,
+    open: std::sync::Arc<std::sync::Mutex<Vec<std::net::TcpStream>>>,
+}
+
+impl Network {
+    fn to(server: &str) -> Network {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let open: std::sync::Arc<std::sync::Mutex<Vec<std::net::TcpStream>>> = Default::default();
+        let (server, streams) = (server.to_owned(), open.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(there) = std::net::TcpStream::connect(&server) else {
+                    continue;
+                };
+                for (mut from, mut to) in [
+                    (client.try_clone().unwrap(), there.try_clone().unwrap()),
+                    (there.try_clone().unwrap(), client.try_clone().unwrap()),
+                ] {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Both);
+                    });
+                }
+                streams.lock().unwrap().extend([client, there]);
+            }
+        });
+        Network { address, open }
+    }
+
+    fn cut(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+#[test]
+fn a_network_that_is_cut_again_and_again_loses_doubles_and_reorders_nothing() {
+    let house = House::new("cut");
+    let (mut alice, mut bob) = house.friends();
+    for program in [&mut alice, &mut bob] {
+        program.say("q");
+        assert_eq!(program.code(), 0);
+    }
+    let networks: Vec<Network> = (0..2).map(|_| Network::to(house.port("C2S"))).collect();
+    let online = |who: &str, network: &Network| {
+        let program = house.liao(who, &["chat", "--json", "--server", &network.address]);
+        program.hears("\"event\":\"ready\"");
+        program
+    };
+    let mut alice = online("alice", &networks[0]);
+    let mut bob = online("bob", &networks[1]);
+    alice.say("/to bob");
+    bob.say("/to alice");
+    for n in 0..200 {
+        alice.say(&format!("from alice {n}."));
+        bob.say(&format!("from bob {n}."));
+        if n % 20 == 7 {
+            networks[n / 20 % 2].cut();
+        }
+        if n % 50 == 33 {
+            networks.iter().for_each(Network::cut);
+        }
+    }
+    alice.say("the end");
+    bob.say("the end");
+    for (program, other) in [(&alice, "bob"), (&bob, "alice")] {
+        let mut next = 0;
+        loop {
+            let line = program.hears("\"outgoing\":false");
+            let message: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let text = message["text"].as_str().unwrap().to_owned();
+            if text == "the end" {
+                break;
+            }
+            assert_eq!(text, format!("from {other} {next}."));
+            next += 1;
+        }
+        assert_eq!(next, 200);
+    }
+}

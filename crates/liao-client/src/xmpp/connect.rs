@@ -317,17 +317,25 @@ async fn begin(wire: &mut Wire, domain: &str) -> Result<Element, Failure> {
     Ok(features)
 }
 
-/// SASL and binding; the session's wire and full address.
+/// SASL and the stream after it; what that one offers.
 pub async fn login(
-    mut wire: Wire,
+    wire: &mut Wire,
     features: &Element,
     jid: &BareJid,
     password: &str,
-    resource: &str,
-) -> Result<(Wire, String), Failure> {
-    authenticate(&mut wire, features, jid, password).await?;
+) -> Result<Element, Failure> {
+    authenticate(wire, features, jid, password).await?;
     wire.restart();
-    let features = begin(&mut wire, jid.domain().as_str()).await?;
+    begin(wire, jid.domain().as_str()).await
+}
+
+/// Binds a resource (RFC 6120 section 7); the full address.
+pub async fn bind(
+    wire: &mut Wire,
+    features: &Element,
+    jid: &BareJid,
+    resource: &str,
+) -> Result<String, Failure> {
     if features.get_child("bind", ns::BIND).is_none() {
         return Err(network("the server offers no binding"));
     }
@@ -336,13 +344,40 @@ pub async fn login(
         ns::BIND,
         escape(resource)
     );
-    let answer = ask(&mut wire, &bind, "bind").await?;
+    let answer = ask(wire, &bind, "bind").await?;
     let full = answer
         .get("bind", ns::BIND)
         .and_then(|b| b.get_child("jid", ns::BIND).map(Element::text));
     match full {
-        Some(full) if Jid::new(&full).is_ok_and(|f| f.to_bare() == *jid) => Ok((wire, full)),
+        Some(full) if Jid::new(&full).is_ok_and(|f| f.to_bare() == *jid) => Ok(full),
         _ => Err(network("the server bound no address")),
+    }
+}
+
+/// Whether a stream offers stream management (XEP-0198 section 2).
+pub fn is_managed(features: &Element) -> bool {
+    features.get_child("sm", ns::SM).is_some()
+}
+
+/// Resumes a stream (XEP-0198 section 5): what the server has handled of it. `Err(h)`: it is over, and this much of
+/// it is known.
+pub async fn resume(
+    wire: &mut Wire,
+    sm_id: &str,
+    handled: u32,
+) -> Result<Result<u32, Option<u32>>, Failure> {
+    let resume = format!(
+        "<resume xmlns='{}' previd='{}' h='{handled}'/>",
+        ns::SM,
+        escape(sm_id)
+    );
+    send(wire, &resume).await?;
+    let answer = element(wire).await?;
+    let h = answer.attr("h").and_then(|h| h.parse().ok());
+    match (answer.name(), h) {
+        ("resumed", Some(h)) => Ok(Ok(h)),
+        ("failed", h) => Ok(Err(h)),
+        _ => Err(network("the server neither resumes nor refuses to")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod connect;
 mod incoming;
+mod managed;
 mod session;
 
 use crate::backend::{Backend, Command, Event, Failure, Inner, Link, Message, Peer, State, link};
@@ -49,6 +50,7 @@ impl Backend for Xmpp {
                 xmpp: *self,
                 inner,
                 finishing: false,
+                carried: None,
             };
             let error = program.run().await.err();
             let _ = events.send(Event::Closed { error }).await;
@@ -61,6 +63,8 @@ struct Program {
     xmpp: Xmpp,
     inner: Inner,
     finishing: bool,
+    /// What a broken connection leaves to the next one.
+    carried: Option<session::Carried>,
 }
 
 impl Program {
@@ -144,10 +148,32 @@ impl Program {
             trust: self.xmpp.trust.as_deref(),
             events: &self.inner.events,
         };
+        let carried = self.carried.take();
+        let previous = carried.as_ref().and_then(|c| {
+            Some((
+                c.managed.as_ref()?.resume.clone()?,
+                c.managed.as_ref()?.handled(),
+            ))
+        });
         let connecting = async {
-            let (wire, features, target) = dial.reach().await?;
-            let full = connect::login(wire, &features, jid, &account.password, &resource).await?;
-            Ok::<_, Failure>((full, target))
+            let (mut wire, features, target) = dial.reach().await?;
+            let features = connect::login(&mut wire, &features, jid, &account.password).await?;
+            let mut start = session::Start {
+                managed: connect::is_managed(&features),
+                resumed: None,
+                had: None,
+            };
+            if let Some((sm_id, handled)) = previous.filter(|_| start.managed) {
+                match connect::resume(&mut wire, &sm_id, handled).await? {
+                    Ok(h) => start.resumed = Some(h),
+                    Err(h) => start.had = h,
+                }
+            }
+            let full = match start.resumed {
+                Some(_) => String::new(),
+                None => connect::bind(&mut wire, &features, jid, &resource).await?,
+            };
+            Ok::<_, Failure>((wire, full, start, target))
         };
         let mut connecting = Box::pin(connecting);
         let result = loop {
@@ -167,14 +193,28 @@ impl Program {
             }
         };
         drop(connecting);
-        let ((wire, full), target) = match result {
-            Ok(pair) => pair,
-            Err(Failure::Network(why)) => return Ended::Lost(why),
-            Err(failure) => return Ended::Failed(failure),
+        let (wire, full, start, target) = match result {
+            Ok(connected) => connected,
+            Err(failure) => {
+                self.carried = carried;
+                return match failure {
+                    Failure::Network(why) => Ended::Lost(why),
+                    failure => Ended::Failed(failure),
+                };
+            }
         };
-        tracing::debug!(%target, jid = %full, "online");
-        self.tell(Event::Online { me: full.clone() }).await;
-        session::Session::new(self, wire, jid.clone()).run().await
+        let mut carried = carried.unwrap_or_default();
+        if start.resumed.is_none() {
+            carried.full = full;
+        }
+        tracing::debug!(%target, jid = %carried.full, resumed = start.resumed.is_some(), "online");
+        self.tell(Event::Online {
+            me: carried.full.clone(),
+        })
+        .await;
+        session::Session::new(self, wire, jid.clone(), carried)
+            .run(start)
+            .await
     }
 }
 

@@ -1,5 +1,6 @@
 //! A bound session: stanzas in, events out; commands in, stanzas out; the outbox is emptied in order.
 
+use super::managed::Managed;
 use super::{Ended, Program, connect, incoming};
 use crate::backend::{Command, Event, Message, Show, State};
 use liao_net::{Progress, Wire};
@@ -20,37 +21,98 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Bytes that may wait for the socket before more commands are taken.
 const QUEUED_BYTES: usize = 1024 * 1024;
 
-pub struct Session<'a> {
-    program: &'a mut Program,
-    wire: Wire,
-    bare: BareJid,
-    /// Written, no ping after them yet: (peer, id).
-    written: Vec<(String, String)>,
-    /// Pings under way, and the messages that were written before each of them.
-    pinged: HashMap<String, Vec<String>>,
-    number: u64,
+/// What a connection leaves to the next one, which may resume its stream.
+#[derive(Default)]
+pub struct Carried {
+    /// The bound address.
+    pub full: String,
+    /// Stream management, if the server has it.
+    pub managed: Option<Managed>,
     /// How far friendship goes: subscription and whether we asked.
     friends: HashMap<String, (String, bool)>,
     /// Resources by which a contact is online.
     online: HashMap<String, HashSet<String>>,
+    /// The last availability of who is online.
+    seen: HashMap<String, Event>,
+}
+
+/// How a connection begins.
+pub struct Start {
+    /// The server offers stream management.
+    pub managed: bool,
+    /// The stream goes on; the server has handled so many stanzas.
+    pub resumed: Option<u32>,
+    /// It does not, but the server has handled so many.
+    pub had: Option<u32>,
+}
+
+pub struct Session<'a> {
+    program: &'a mut Program,
+    wire: Wire,
+    bare: BareJid,
+    carried: Carried,
+    /// Written, no ping after them yet: (peer, id). Only without stream management.
+    written: Vec<(String, String)>,
+    /// Pings under way, and the messages that were written before each of them.
+    pinged: HashMap<String, Vec<String>>,
+    number: u64,
 }
 
 impl<'a> Session<'a> {
     /// `bare`: the account's own address, as which the wire is bound.
-    pub fn new(program: &'a mut Program, wire: Wire, bare: BareJid) -> Session<'a> {
+    pub fn new(
+        program: &'a mut Program,
+        wire: Wire,
+        bare: BareJid,
+        carried: Carried,
+    ) -> Session<'a> {
         Session {
             program,
             wire,
             bare,
+            carried,
             written: Vec::new(),
             pinged: HashMap::new(),
             number: 0,
-            friends: HashMap::new(),
-            online: HashMap::new(),
         }
     }
 
-    pub async fn run(mut self) -> Ended {
+    /// Runs until the connection ends; what a broken one leaves goes to the program.
+    pub async fn run(mut self, start: Start) -> Ended {
+        let ended = match start.resumed {
+            Some(h) => self.resumed(h).await,
+            None => self.begin(&start).await,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => self.talk().await,
+        };
+        if let Ended::Lost(_) = ended {
+            self.program.carried = Some(self.carried);
+        }
+        ended
+    }
+
+    /// A new session: contacts, presence, the outbox.
+    async fn begin(&mut self, start: &Start) -> Option<Ended> {
+        let old = std::mem::take(&mut self.carried);
+        if let (Some(h), Some(mut managed)) = (start.had, old.managed) {
+            for id in managed.acked(h) {
+                self.state(&id, State::Sent).await;
+            }
+        }
+        self.carried.full = old.full;
+        if start.managed {
+            // A client that only sends wants the acknowledgements, not a session that outlives it.
+            let resume = if self.program.xmpp.listen {
+                " resume='true'"
+            } else {
+                ""
+            };
+            self.wire
+                .queue(format!("<enable xmlns='{}'{resume}/>", ns::SM).as_bytes());
+            self.carried.managed = Some(Managed::default());
+        }
         self.queue(&format!(
             "<iq type='get' id='roster'><query xmlns='{}'/></iq>",
             ns::ROSTER
@@ -58,13 +120,48 @@ impl<'a> Session<'a> {
         if self.program.xmpp.listen {
             self.queue("<presence/>");
         }
+        self.empty_the_outbox().await;
+        None
+    }
+
+    /// The stream goes on: what the server has not is sent again; who was online is shown again.
+    async fn resumed(&mut self, h: u32) -> Option<Ended> {
+        let (ids, again) = match &mut self.carried.managed {
+            Some(managed) => (managed.acked(h), managed.again()),
+            None => Default::default(),
+        };
+        for id in ids {
+            self.state(&id, State::Sent).await;
+        }
+        for xml in again {
+            self.wire.queue(xml.as_bytes());
+        }
+        for event in self.carried.seen.values().cloned().collect::<Vec<_>>() {
+            self.program.tell(event).await;
+        }
+        self.program.tell(Event::Ready).await;
+        self.empty_the_outbox().await;
+        None
+    }
+
+    async fn empty_the_outbox(&mut self) {
         match self.program.xmpp.store.unsent(self.program.me()) {
-            Ok(unsent) => unsent.iter().for_each(|m| self.write(m)),
+            Ok(unsent) => {
+                for message in unsent {
+                    let under_way = self.carried.managed.as_ref();
+                    if !under_way.is_some_and(|m| m.holds(&message.id)) {
+                        self.write(&message);
+                    }
+                }
+            }
             Err(error) => self.program.tell(Event::Notice(error.to_string())).await,
         }
+    }
+
+    async fn talk(&mut self) -> Ended {
         let mut heard = Instant::now();
         loop {
-            if self.program.finishing && self.pinged.is_empty() && self.written.is_empty() {
+            if self.program.finishing && self.is_settled() {
                 return self.goodbye().await;
             }
             self.ping_if_due(false);
@@ -100,14 +197,32 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Queues a stanza that is no message of ours.
     fn queue(&mut self, text: &str) {
         self.wire.queue(text.as_bytes());
+        if let Some(managed) = &mut self.carried.managed {
+            managed.sent(text, None);
+        }
+    }
+
+    /// Whether the server has all our messages.
+    fn is_settled(&self) -> bool {
+        let managed = self.carried.managed.as_ref();
+        self.pinged.is_empty() && self.written.is_empty() && managed.is_none_or(Managed::is_settled)
     }
 
     /// A ping after what was written (XEP-0199). A recipient of our own server is asked by its address, so that the
     /// answer comes from where the message went, after it; else the server is asked, which reads in order. An error
     /// says the same as a result: all before it was read.
     fn ping_if_due(&mut self, alive: bool) {
+        if let Some(managed) = &mut self.carried.managed {
+            // The acknowledgement says it all (XEP-0198), and is a sign of life, too.
+            if managed.ask() || alive {
+                self.wire
+                    .queue(format!("<r xmlns='{}'/>", ns::SM).as_bytes());
+            }
+            return;
+        }
         if !self.pinged.is_empty() || (self.written.is_empty() && !alive) {
             return;
         }
@@ -134,6 +249,11 @@ impl<'a> Session<'a> {
     }
 
     async fn goodbye(&mut self) -> Ended {
+        if let Some(managed) = &self.carried.managed {
+            // Section 4: what was received is not to be sent again.
+            let a = format!("<a xmlns='{}' h='{}'/>", ns::SM, managed.handled());
+            self.wire.queue(a.as_bytes());
+        }
         self.wire.queue_close();
         let end = async {
             while let Ok(event) = self.wire.recv().await {
@@ -157,9 +277,13 @@ impl<'a> Session<'a> {
             ns::STANZA_ID,
             ns::RECEIPTS,
         );
-        self.queue(&stanza);
-        self.written
-            .push((message.peer.clone(), message.id.clone()));
+        self.wire.queue(stanza.as_bytes());
+        match &mut self.carried.managed {
+            Some(managed) => managed.sent(&stanza, Some(&message.id)),
+            None => self
+                .written
+                .push((message.peer.clone(), message.id.clone())),
+        }
     }
 
     async fn command(&mut self, command: Command) {
@@ -173,7 +297,8 @@ impl<'a> Session<'a> {
             Command::Answer { to, accept } => {
                 let type_ = if accept { "subscribed" } else { "unsubscribed" };
                 self.queue(&format!("<presence type='{type_}' to='{}'/>", escape(&to)));
-                let (subscription, asked) = self.friends.get(&to).cloned().unwrap_or_default();
+                let (subscription, asked) =
+                    self.carried.friends.get(&to).cloned().unwrap_or_default();
                 if accept && !asked && !matches!(subscription.as_str(), "to" | "both") {
                     self.queue(&format!(
                         "<presence type='subscribe' to='{}'/>",
@@ -240,6 +365,10 @@ impl<'a> Session<'a> {
                 None => Ended::Lost("the server ended the connection".into()),
             });
         }
+        if frame.ns() == ns::SM {
+            self.management(&frame).await;
+            return None;
+        }
         let Ok(stanza) = Stanza::from_frame(frame) else {
             return None;
         };
@@ -248,7 +377,49 @@ impl<'a> Session<'a> {
             Kind::Presence => self.presence(&stanza).await,
             Kind::Iq => self.iq(&stanza).await,
         }
+        // Handled: a message is on the disk now, and the view was told.
+        if let Some(managed) = &mut self.carried.managed {
+            managed.handle();
+        }
         None
+    }
+
+    /// The elements of XEP-0198.
+    async fn management(&mut self, frame: &liao_proto::xml::Frame) {
+        match frame.name() {
+            "enabled" => {
+                let resume = matches!(frame.attr("resume"), Some("true" | "1"));
+                if let Some(managed) = &mut self.carried.managed {
+                    managed.resume = frame.attr("id").filter(|_| resume).map(str::to_owned);
+                }
+            }
+            "failed" => {
+                // The server offers it and refuses it: pings will do.
+                if let Some(managed) = self.carried.managed.take() {
+                    let domain = self.bare.domain().to_string();
+                    let ids = managed.messages();
+                    self.written
+                        .extend(ids.into_iter().map(|id| (domain.clone(), id)));
+                }
+            }
+            "r" => {
+                if let Some(managed) = &self.carried.managed {
+                    let a = format!("<a xmlns='{}' h='{}'/>", ns::SM, managed.handled());
+                    self.wire.queue(a.as_bytes());
+                }
+            }
+            "a" => {
+                let h = frame.attr("h").and_then(|h| h.parse().ok());
+                let ids = match (&mut self.carried.managed, h) {
+                    (Some(managed), Some(h)) => managed.acked(h),
+                    _ => Vec::new(),
+                };
+                for id in ids {
+                    self.state(&id, State::Sent).await;
+                }
+            }
+            _ => {}
+        }
     }
 
     async fn state(&mut self, id: &str, state: State) {
@@ -324,7 +495,7 @@ impl<'a> Session<'a> {
                     return;
                 }
                 let resource = from.resource().map(ToString::to_string).unwrap_or_default();
-                let resources = self.online.entry(peer.clone()).or_default();
+                let resources = self.carried.online.entry(peer.clone()).or_default();
                 if stanza.type_.is_none() {
                     resources.insert(resource);
                 } else {
@@ -333,12 +504,17 @@ impl<'a> Session<'a> {
                         return;
                     }
                 }
-                self.program
-                    .tell(incoming::availability(stanza, &peer))
-                    .await;
+                let event = incoming::availability(stanza, &peer);
+                if stanza.type_.is_none() {
+                    self.carried.seen.insert(peer, event.clone());
+                } else {
+                    self.carried.seen.remove(&peer);
+                }
+                self.program.tell(event).await;
             }
             Some("subscribe") => {
-                let (subscription, asked) = self.friends.get(&peer).cloned().unwrap_or_default();
+                let (subscription, asked) =
+                    self.carried.friends.get(&peer).cloned().unwrap_or_default();
                 if asked || matches!(subscription.as_str(), "to" | "both") {
                     // We asked first: that they ask back is the answer.
                     self.queue(&format!(
@@ -392,10 +568,11 @@ impl<'a> Session<'a> {
                 for event in incoming::contacts(&query) {
                     match &event {
                         Event::Contact(c) => {
-                            self.friends
+                            self.carried
+                                .friends
                                 .insert(c.peer.clone(), (c.subscription.clone(), c.asked));
                         }
-                        Event::Gone(peer) => drop(self.friends.remove(peer)),
+                        Event::Gone(peer) => drop(self.carried.friends.remove(peer)),
                         _ => {}
                     }
                     self.program.tell(event).await;
@@ -448,7 +625,7 @@ impl<'a> Session<'a> {
     }
 
     fn answer(&mut self, stanza: &Stanza) {
-        self.wire.queue(&stanza.to_bytes());
+        self.queue(&String::from_utf8_lossy(&stanza.to_bytes()));
     }
 }
 

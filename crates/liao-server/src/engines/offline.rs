@@ -1,12 +1,13 @@
 //! Which archived messages nobody has been given yet: a cursor over the archive (XEP-0160 section 3).
 //!
 //! Every archived message has a dense number (seq) of its owner. What is at or below `cursor` has been written to
-//! a socket. Above it `given` says what was handed to sessions and `written` what reached a socket, so that a
-//! session that dies half-way costs nothing and a message is not given twice.
+//! a socket, or acknowledged where stream management counts (XEP-0198). Above it `given` says which sessions were
+//! handed what, and `written` what arrived, so that a session that dies half-way costs nothing and no session gets
+//! a message twice.
 
 use crate::store::Op;
 use liao_proto::jid::BareJid;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The store's collection; its one key is [`KEY`].
 pub const COLLECTION: &str = "offline";
@@ -35,12 +36,15 @@ pub struct Offline {
     cursor: u64,
     /// Highest seq known.
     head: u64,
-    given: BTreeSet<u64>,
+    /// Which sessions a number was handed to.
+    given: BTreeMap<u64, Vec<u64>>,
     written: BTreeSet<u64>,
     /// Own sent messages above the cursor: nothing to give.
     skipped: BTreeSet<u64>,
-    /// Kept messages are being handed out, page by page; new ones join them.
-    pub catching_up: bool,
+    /// Sessions that are being handed what was kept, page by page; new messages join it for them.
+    catching: BTreeSet<u64>,
+    /// Somebody joined while a page was being read: it is thrown away, the pages begin again.
+    pub restarted: bool,
     /// Up to where the pages have come.
     pub page_after: u64,
 }
@@ -76,14 +80,36 @@ impl Offline {
 
     /// A message was archived for this account and handed to sessions (or to none). Numbers between the last
     /// one known and this are the account's own sent messages: all that comes to it passes here, in order.
-    pub fn stored(&mut self, seq: u64, given: bool) {
+    pub fn stored(&mut self, seq: u64, sessions: &[u64]) {
         for own in self.head + 1..seq {
             self.skipped.insert(own);
         }
         self.head = self.head.max(seq);
-        if given {
-            self.given.insert(seq);
+        if !sessions.is_empty() {
+            self.given.insert(seq, sessions.to_vec());
         }
+    }
+
+    /// A session is to get what was kept, from the beginning.
+    pub fn catch_up(&mut self, session: u64) {
+        self.catching.insert(session);
+        self.page_after = self.cursor;
+        self.restarted = true;
+    }
+
+    /// Whether a session gets its messages by pages at the moment.
+    pub fn is_catching_up(&self, session: u64) -> bool {
+        self.catching.contains(&session)
+    }
+
+    /// The sessions that get pages.
+    pub fn catching(&self) -> Vec<u64> {
+        self.catching.iter().copied().collect()
+    }
+
+    /// A session gets no more pages.
+    pub fn caught_up(&mut self, session: u64) {
+        self.catching.remove(&session);
     }
 
     /// The highest number known.
@@ -91,15 +117,30 @@ impl Offline {
         self.head
     }
 
-    /// Whether a page's message is to be given now; notes it as given.
-    pub fn give(&mut self, seq: u64) -> bool {
-        seq > self.cursor && !self.written.contains(&seq) && self.given.insert(seq)
+    /// Whether a page's message is to be given to a session now; notes it as given.
+    pub fn give(&mut self, seq: u64, session: u64) -> bool {
+        if seq <= self.cursor || self.written.contains(&seq) {
+            return false;
+        }
+        let sessions = self.given.entry(seq).or_default();
+        let new = !sessions.contains(&session);
+        if new {
+            sessions.push(session);
+        }
+        new
     }
 
-    /// A session is gone: what it was given and did not get on its socket waits again.
-    pub fn withdraw(&mut self) {
+    /// A session is gone. `true`: it was the only one that was given something, and that has not arrived.
+    pub fn withdraw(&mut self, session: u64) -> bool {
+        self.catching.remove(&session);
+        for sessions in self.given.values_mut() {
+            sessions.retain(|s| *s != session);
+        }
         let written = &self.written;
-        self.given.retain(|s| written.contains(s));
+        let before = self.given.len();
+        self.given
+            .retain(|seq, sessions| !sessions.is_empty() || written.contains(seq));
+        self.given.len() < before
     }
 
     /// Messages reached a socket. Gives the new cursor if it moved.
@@ -112,7 +153,7 @@ impl Offline {
     /// The pages found nothing to give up to `seq`.
     pub fn passed(&mut self, seq: u64) {
         for s in self.cursor + 1..=seq {
-            if !self.given.contains(&s) {
+            if !self.given.contains_key(&s) && !self.written.contains(&s) {
                 self.skipped.insert(s);
             }
         }
@@ -134,19 +175,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cursor_moves_only_over_what_reached_a_socket() {
+    fn the_cursor_moves_only_over_what_arrived() {
         let mut o = Offline::default();
-        o.stored(1, true);
-        o.stored(2, true);
-        o.stored(4, false);
+        o.stored(1, &[7]);
+        o.stored(2, &[7]);
+        o.stored(4, &[]);
         assert!(o.written(&[2]).is_none());
         assert_eq!(o.written(&[1]).map(|c| c.0), Some(3));
         assert!(!o.is_caught_up());
-        assert!(o.give(4));
-        assert!(!o.give(4), "not twice to the same session");
-        o.withdraw();
-        assert!(o.give(4), "the session died before it had it");
+        assert!(o.give(4, 7));
+        assert!(!o.give(4, 7), "not twice to the same session");
+        assert!(o.withdraw(7), "the session died before it had it");
+        assert!(o.give(4, 7));
         assert_eq!(o.written(&[4]).map(|c| c.0), Some(4));
         assert!(o.is_caught_up());
+    }
+
+    #[test]
+    fn what_one_session_has_not_acknowledged_another_gets() {
+        let mut o = Offline::default();
+        o.stored(1, &[7, 8]);
+        o.stored(2, &[7]);
+        assert!(!o.withdraw(8), "the other still has it");
+        assert!(o.give(2, 9), "a newcomer gets what nobody has acknowledged");
+        o.written(&[1]);
+        assert!(!o.give(1, 9), "but not what somebody has");
+        assert!(!o.withdraw(7));
+        assert!(o.withdraw(9));
     }
 }

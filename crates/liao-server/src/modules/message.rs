@@ -134,14 +134,8 @@ fn keep_or_give(cx: &mut Cx<'_>, stanza: &Stanza, targets: Vec<u64>) {
         stanza: bytes.clone(),
     }));
     cx.out.refusals.push(stanza.clone());
-    // While kept messages are being handed out, new ones join them, in order.
-    let sessions = if cx.entity.offline.catching_up {
-        Vec::new()
-    } else {
-        targets
-    };
     cx.out.releases.push(Release::Archived {
-        sessions,
+        sessions: targets,
         bytes,
         row,
     });

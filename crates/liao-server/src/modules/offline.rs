@@ -22,19 +22,24 @@ impl Module for Offline {
 
     fn on_session(&self, cx: &mut Cx<'_>, change: SessionChange) {
         match change {
-            SessionChange::Reachable(_) if !cx.entity.offline.is_caught_up() => {
-                cx.entity.offline.catching_up = true;
-                cx.entity.offline.page_after = cx.entity.offline.cursor();
+            SessionChange::Reachable(id) if !cx.entity.offline.is_caught_up() => {
+                cx.entity.offline.catch_up(id);
             }
-            SessionChange::Ending(id)
-                if !cx
+            SessionChange::Ending(id) => {
+                if !cx.entity.offline.withdraw(id) {
+                    return;
+                }
+                // What only this session was given waits again; who else is there gets it now.
+                let others: Vec<u64> = cx
                     .entity
                     .sessions
                     .iter()
-                    .any(|s| s.id != id && s.is_reachable()) =>
-            {
-                cx.entity.offline.catching_up = false;
-                cx.entity.offline.withdraw();
+                    .filter(|s| s.id != id && s.is_reachable())
+                    .map(|s| s.id)
+                    .collect();
+                for other in others {
+                    cx.entity.offline.catch_up(other);
+                }
             }
             _ => {}
         }

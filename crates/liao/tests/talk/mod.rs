@@ -156,11 +156,11 @@ impl Stage {
         Ok(())
     }
 
-    async fn login(&mut self, name: &str, resource: &str) -> Result<String, String> {
+    /// A stream and SASL, nothing bound.
+    async fn authenticate(&mut self, name: &str, key: &str) -> Result<(), String> {
         self.account(name)?;
-        let key = format!("{name}/{resource}");
-        self.connect(&key, false).await?;
-        let session = self.sessions.get_mut(&key).ok_or("no session")?;
+        self.connect(key, false).await?;
+        let session = self.sessions.get_mut(key).ok_or("no session")?;
         let mut sasl =
             Client::new(Mechanism::ScramSha256, &name.to_lowercase(), "secret").map_err(wrong)?;
         let initial = encode(&sasl.initial());
@@ -188,7 +188,13 @@ impl Stage {
             }
         }
         session.wire.restart();
-        session.begin().await?;
+        session.begin().await
+    }
+
+    async fn login(&mut self, name: &str, resource: &str) -> Result<String, String> {
+        let key = format!("{name}/{resource}");
+        self.authenticate(name, &key).await?;
+        let session = self.sessions.get_mut(&key).ok_or("no session")?;
         session.write(&format!("<iq type='set' id='bind'><bind xmlns='{}'><resource>{resource}</resource></bind></iq>", ns::BIND)).await?;
         let bound = session.element().await?;
         let jid = bound
@@ -351,6 +357,14 @@ impl Stage {
                 self.ignore().await?;
             }
             [who, "logs", "out"] => self.session(who)?.leave().await?,
+            [who, "authenticates"] => {
+                self.authenticate(who, who).await?;
+                self.last.insert(who.to_owned(), who.to_owned());
+            }
+            [who, "is", "cut", "off"] => {
+                let key = self.key(who)?;
+                self.sessions.remove(&key);
+            }
             [who, "connects"] => self.connect(who, false).await?,
             [who, "connects", "silently"] => self.connect(who, true).await?,
             [who, "sends:"] => {
