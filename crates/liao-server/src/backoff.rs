@@ -71,8 +71,12 @@ impl Entry {
 type Entries = HashMap<Key, Entry>;
 
 /// The failures of late. Cheap to clone; all clones are one.
-#[derive(Debug, Clone, Default)]
-pub struct Backoff(Arc<Mutex<Entries>>);
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    entries: Arc<Mutex<Entries>>,
+    /// Failures that an account has for nothing.
+    failures: u32,
+}
 
 /// One try that was let in. Dropped without a verdict it counts as nothing: nobody learnt anything by it.
 #[derive(Debug)]
@@ -82,8 +86,20 @@ pub struct Try {
 }
 
 impl Backoff {
+    /// Tries wait after so many failures of an account.
+    pub fn new(failures: u32) -> Backoff {
+        Backoff {
+            entries: Arc::default(),
+            failures,
+        }
+    }
+
+    fn bound(&self, key: &Key) -> u32 {
+        self.failures.saturating_mul(key.factor())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets a try in, or says how long to wait. `account` is `None` if the name can be nobody's.
@@ -102,7 +118,7 @@ impl Backoff {
             return Err(wait);
         }
         for key in &keys {
-            let bound = limits::AUTH_FAILURES * key.factor();
+            let bound = self.bound(key);
             let entry = all.entry(key.clone()).or_insert(Entry {
                 failures: 0,
                 at_once: 0,
@@ -159,7 +175,7 @@ impl Try {
         let mut all = self.all.lock();
         for key in &self.keys {
             if let Some(entry) = all.get_mut(key) {
-                entry.fail(limits::AUTH_FAILURES * key.factor(), now);
+                entry.fail(self.all.bound(key), now);
             }
         }
     }
@@ -198,7 +214,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_from_one_second_to_the_bound_and_one_try_passes_after_each() {
-        let (all, mut now) = (Backoff::default(), Instant::now());
+        let (all, mut now) = (Backoff::new(limits::AUTH_FAILURES), Instant::now());
         let home = ip("192.0.2.1");
         for _ in 0..limits::AUTH_FAILURES {
             all.admit(Some("a@x"), home, now).unwrap().failed(now);
@@ -230,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_address_has_ten_times_the_bound_and_success_does_not_clear_it() {
-        let (all, now) = (Backoff::default(), Instant::now());
+        let (all, now) = (Backoff::new(limits::AUTH_FAILURES), Instant::now());
         let bound = limits::AUTH_FAILURES * limits::AUTH_ADDRESS_FACTOR;
         for n in 0..bound {
             let address = ip(&format!("2001:db8::{n:x}"));
@@ -248,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_window_passes_and_an_abandoned_try_is_no_failure() {
-        let (all, now) = (Backoff::default(), Instant::now());
+        let (all, now) = (Backoff::new(limits::AUTH_FAILURES), Instant::now());
         for _ in 0..100 {
             all.admit(Some("a@x"), ip("192.0.2.1"), now).unwrap();
         }
@@ -275,7 +291,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_a_flood_of_names_does_not_clear_the_worst() {
-        let (all, now) = (Backoff::default(), Instant::now());
+        let (all, now) = (Backoff::new(limits::AUTH_FAILURES), Instant::now());
         for _ in 0..limits::AUTH_FAILURES {
             let one = all.admit(Some("victim@x"), ip("192.0.2.1"), now).unwrap();
             one.failed(now);

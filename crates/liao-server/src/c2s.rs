@@ -65,7 +65,7 @@ pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>
         ticket: Ticket::default(),
         tries: 0,
     };
-    let limit = Duration::from_secs(limits::UNAUTHENTICATED_S);
+    let limit = Duration::from_secs(connection.server.bounds.unauthenticated_s);
     let bound = match timeout(limit, connection.negotiate()).await {
         Ok(bound) => bound,
         Err(_) => Err(Stop::Error("connection-timeout", "log in sooner")),
@@ -419,7 +419,7 @@ impl Connection {
             .queue(format!("<success xmlns='{}'>{text}</success>", ns::SASL).as_bytes());
         self.wire.restart();
         self.wire.set_limits(Limits {
-            element_bytes: limits::STANZA_BYTES,
+            element_bytes: self.server.bounds.stanza_bytes,
             depth: limits::STANZA_DEPTH,
         });
         self.user = Some(bare);
@@ -484,7 +484,7 @@ impl Connection {
         };
         let wanted = request.get_child("resource", ns::BIND).map(Element::text);
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(Mailbox::new(self.server.bounds.mailbox_bytes));
         let id = self.server.session_id();
         self.server.post(
             user,

@@ -2,7 +2,8 @@
 
 use crate::c2s;
 use crate::limits;
-use crate::peer::Peer;
+use crate::peer::{self, Peer};
+use crate::places::{Held, Places};
 use crate::registration;
 use crate::server::Server;
 use axum::Extension;
@@ -62,7 +63,7 @@ async fn know_peer(State(at): State<Page>, mut request: Request, next: Next) -> 
     let direct = parts
         .get::<ConnectInfo<TlsPeer>>()
         .map(|p| p.0.0)
-        .or(parts.get::<ConnectInfo<SocketAddr>>().map(|p| p.0));
+        .or(parts.get::<ConnectInfo<PlainPeer>>().map(|p| p.0.0));
     let Some(direct) = direct else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -99,12 +100,18 @@ fn to_https(link: &str, request: &Request) -> Response {
 /// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS, but to proxies that are trusted.
 pub async fn plain(server: Arc<Server>, listener: TcpListener) {
     let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
+    let known = server.clone();
     let app = routes(Page {
         server,
         secure: false,
         only_proxies: !local,
     });
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let listener = Taking {
+        places: Places::new(known.bounds.connections_per_address),
+        server: known,
+        listener,
+    };
+    let service = app.into_make_service_with_connect_info::<PlainPeer>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "HTTP ended");
     }
@@ -123,6 +130,11 @@ fn authority(server: &Server) -> Response {
 
 /// HTTPS.
 pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
+    let mut taking = Taking {
+        places: Places::new(server.bounds.connections_per_address),
+        server: server.clone(),
+        listener,
+    };
     let app = routes(Page {
         server,
         secure: true,
@@ -131,10 +143,7 @@ pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
     let (sender, receiver) = tokio::sync::mpsc::channel(64);
     tokio::spawn(async move {
         loop {
-            let Ok((stream, peer)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
+            let (stream, peer) = axum::serve::Listener::accept(&mut taking).await;
             let (config, sender) = (config.borrow().clone(), sender.clone());
             tokio::spawn(async move {
                 let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
@@ -150,7 +159,49 @@ pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
     }
 }
 
-type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+/// Takes connections, so many from one address; from proxies that are trusted as many as there are.
+struct Taking {
+    listener: TcpListener,
+    places: Places,
+    server: Arc<Server>,
+}
+
+impl axum::serve::Listener for Taking {
+    type Io = Held<TcpStream>;
+    type Addr = SocketAddr;
+    async fn accept(&mut self) -> (Held<TcpStream>, SocketAddr) {
+        loop {
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(pair) => pair,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let trusted = self.server.config().trusted_proxies();
+            let place = self.places.take(peer.ip());
+            if place.is_some() || peer::is_among(&trusted, peer.ip()) {
+                return (Held::new(stream, place), peer);
+            }
+        }
+    }
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// The peer of a connection without TLS.
+#[derive(Clone)]
+struct PlainPeer(SocketAddr);
+
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Taking>> for PlainPeer {
+    fn connect_info(stream: axum::serve::IncomingStream<'_, Taking>) -> PlainPeer {
+        PlainPeer(*stream.remote_addr())
+    }
+}
+
+type TlsStream = tokio_rustls::server::TlsStream<Held<TcpStream>>;
 
 /// Connections whose handshake is done.
 struct Accepted(tokio::sync::mpsc::Receiver<(TlsStream, SocketAddr)>);
@@ -308,7 +359,10 @@ async fn redeem(
         // The password would cross a network in the open.
         return StatusCode::FORBIDDEN.into_response();
     }
-    if !at.server.registrations.admit(peer.address.ip()) {
+    if !at.server.registrations.admit(
+        peer.address.ip(),
+        at.server.bounds.registrations_per_address,
+    ) {
         let error = "too many new accounts from your address; try again in ten minutes";
         return form(
             &at,
@@ -396,7 +450,7 @@ async fn websocket(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     upgrade
-        .max_message_size(limits::STANZA_BYTES)
+        .max_message_size(at.server.bounds.stanza_bytes)
         .protocols(["xmpp"])
         .on_upgrade(move |socket| async move {
             let limits = Limits {

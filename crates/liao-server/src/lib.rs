@@ -23,6 +23,7 @@ pub mod mailbox;
 pub mod modules;
 mod os;
 mod peer;
+mod places;
 mod registration;
 pub mod server;
 pub mod services;

@@ -1,4 +1,5 @@
-//! Every bound of the server, with its name and its reason (DESIGN section 9).
+//! Every bound of the server, with its name and its reason (DESIGN section 9), and which of them an administrator
+//! may change (`[limits]` in the configuration).
 
 /// Bytes of one stanza from an authenticated client: a 256 KiB message with room for its envelope.
 pub const STANZA_BYTES: usize = 512 * 1024;
@@ -60,3 +61,61 @@ pub const RESUME_S: u64 = 600;
 pub const ENDED_STREAMS: usize = 10_000;
 /// Callers of the sockets gateway at once, TCP and UDP together.
 pub const GATEWAY_CALLERS: usize = 256;
+
+/// One of [`BOUNDS`].
+#[derive(Debug)]
+pub struct Bound {
+    /// Its option: `limits.NAME`.
+    pub key: &'static str,
+    /// As it is if nobody changes it.
+    pub default: u64,
+    /// Below this the server would be of no use.
+    pub least: u64,
+    /// Above this one client could take the whole machine.
+    pub most: u64,
+}
+
+/// Makes the struct, the table and the reader from one list.
+macro_rules! bounds {
+    ($($name:ident: $type:ty = $default:ident, $least:expr, $most:expr;)*) => {
+        /// The bounds in force, of those that can be changed.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Bounds {
+            $(#[doc = concat!("[`", stringify!($default), "`] by default.")] pub $name: $type,)*
+        }
+
+        /// The bounds that an administrator may change.
+        pub static BOUNDS: &[Bound] = &[$(Bound {
+            key: concat!("limits.", stringify!($name)),
+            default: $default as u64,
+            least: $least,
+            most: $most,
+        },)*];
+
+        impl Bounds {
+            /// From their values by key.
+            pub fn read(get: impl Fn(&str) -> Option<u64>) -> Bounds {
+                Bounds {
+                    $($name: get(concat!("limits.", stringify!($name)))
+                        .and_then(|n| n.try_into().ok())
+                        .unwrap_or($default),)*
+                }
+            }
+        }
+    };
+}
+
+bounds! {
+    // RFC 6120 section 13.12 sets the least of stanza_bytes.
+    stanza_bytes: usize = STANZA_BYTES, 10_000, 16 * 1024 * 1024;
+    mailbox_bytes: usize = MAILBOX_BYTES, 64 * 1024, 256 * 1024 * 1024;
+    connections_per_address: usize = CONNECTIONS_PER_ADDRESS, 5, 1_000_000;
+    unauthenticated_s: u64 = UNAUTHENTICATED_S, 5, 600;
+    auth_failures: u32 = AUTH_FAILURES, 3, 1_000;
+    registrations_per_address: u32 = REGISTRATIONS_PER_ADDRESS, 1, 10_000;
+    resources_per_account: usize = RESOURCES_PER_ACCOUNT, 2, 1_000;
+    roster_size: usize = ROSTER_SIZE, 10, 100_000;
+    offline_messages: usize = OFFLINE_MESSAGES, 10, 10_000_000;
+    idle_ping_s: u64 = IDLE_PING_S, 15, 3_600;
+    gateway_callers: usize = GATEWAY_CALLERS, 1, 10_000;
+}

@@ -6,6 +6,7 @@ use crate::config::{Config, ConfigError};
 use crate::limits;
 use crate::mailbox::End;
 use crate::peer::Peer;
+use crate::places::Places;
 use crate::server::Server;
 use crate::services::{Service, sockets::Gateway};
 use crate::store::{Store, StoreError, Sync};
@@ -14,11 +15,10 @@ use liao_net::Wire;
 use liao_net::tls::{CertError, Identity};
 use liao_proto::jid::BareJid;
 use liao_proto::stream::Limits;
-use std::collections::HashMap;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
@@ -171,9 +171,9 @@ fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, Cert
     Identity::self_signed(&data.join("tls"), &names)
 }
 
-/// Takes connections, at most [`limits::CONNECTIONS_PER_ADDRESS`] from one address.
+/// Takes connections, so many from one address.
 async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direct: bool) {
-    let counts: Arc<Mutex<HashMap<IpAddr, usize>>> = Arc::default();
+    let places = Places::new(server.bounds.connections_per_address);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(pair) => pair,
@@ -183,7 +183,7 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 continue;
             }
         };
-        let Some(place) = Place::take(&counts, peer.ip()) else {
+        let Some(place) = places.take(peer.ip()) else {
             continue;
         };
         let _ = stream.set_nodelay(true);
@@ -205,44 +205,12 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
             }
             let config = tls.borrow().clone();
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-            let limit = Duration::from_secs(limits::UNAUTHENTICATED_S);
+            let limit = Duration::from_secs(server.bounds.unauthenticated_s);
             if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
                 let peer = Peer::direct(peer, true);
                 c2s::serve(server, Wire::stream(stream, true, limits), peer, None).await;
             }
         });
-    }
-}
-
-/// One of an address's connections.
-struct Place(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr);
-
-impl Place {
-    fn take(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr) -> Option<Place> {
-        let mut all = counts
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let count = all.entry(address).or_default();
-        if *count >= limits::CONNECTIONS_PER_ADDRESS {
-            return None;
-        }
-        *count += 1;
-        Some(Place(counts.clone(), address))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut all = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.1);
-            }
-        }
     }
 }
 

@@ -37,6 +37,11 @@ impl Network {
     }
 }
 
+/// Whether an address is in one of these networks.
+pub fn is_among(networks: &[Network], address: IpAddr) -> bool {
+    networks.iter().any(|n| n.contains(address))
+}
+
 /// The other side of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer {
@@ -89,7 +94,7 @@ impl Peer {
         trusted: &[Network],
     ) -> Peer {
         let direct = Peer::direct(address, secure);
-        let is_trusted = |a: IpAddr| trusted.iter().any(|n| n.contains(a));
+        let is_trusted = |a: IpAddr| is_among(trusted, a);
         if !is_trusted(address.ip()) {
             let names = [FORWARDED, FORWARDED_FOR, FORWARDED_PROTO];
             let forwarded = names.iter().any(|n| headers.contains_key(n));

@@ -187,3 +187,33 @@ async fn check_says_line_by_line_what_a_start_would_meet() {
     assert_eq!(code, Some(2), "{words}");
     assert!(words.contains("line 1"), "{words}");
 }
+
+#[tokio::test]
+async fn limits_of_the_configuration_are_kept() {
+    let config =
+        "[limits]\nstanza_bytes = 20000\nconnections_per_address = 5\nresources_per_account = 2\n";
+    let server = Server::start("limits", config);
+    server.add("anna", &[]);
+    let mut anna = server.log_in("anna").await;
+    let second = server.log_in("anna").await;
+    let mut third = Client::connect(server.address("c2s")).await;
+    third.authenticate("anna", "pw-anna").await;
+    assert_eq!(third.bind().await.attr("type"), Some("error"));
+    let body = |n: usize| {
+        let text = "x".repeat(n);
+        format!("<message to='anna@localhost' type='chat'><body>{text}</body></message>")
+    };
+    anna.send(&body(19_000)).await;
+    anna.until(|f| f.name() == "message").await;
+    anna.send(&body(20_000)).await;
+    let end = anna.until(|f| f.name() == "error").await;
+    assert!(String::from_utf8_lossy(end.bytes()).contains("policy-violation"));
+    drop(second);
+    // The sixth connection of one address is closed at once; HTTP counts on its own.
+    let mut open = Vec::new();
+    for _ in 0..5 {
+        open.push(TcpStream::connect(server.address("http")).await.unwrap());
+    }
+    let mut sixth = TcpStream::connect(server.address("http")).await.unwrap();
+    assert_eq!(reads(&mut sixth).await, "");
+}

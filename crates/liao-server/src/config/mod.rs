@@ -4,6 +4,7 @@ mod options;
 
 pub use options::{Kind, OPTIONS, Opt};
 
+use crate::limits::Bounds;
 use crate::peer::Network;
 use options::{check, index, items, unknown};
 use std::net::SocketAddr;
@@ -67,7 +68,7 @@ impl Default for Config {
             values: OPTIONS
                 .iter()
                 .map(|o| Value {
-                    text: o.default.to_owned(),
+                    text: o.default.to_string(),
                     origin: Origin::Default,
                 })
                 .collect(),
@@ -94,7 +95,7 @@ impl Config {
                 .map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
             config.file = Some(path.to_owned());
         }
-        for option in OPTIONS {
+        for option in OPTIONS.iter() {
             let name = format!("LIAO_{}", option.key.replace('.', "_").to_uppercase());
             if let Ok(value) = std::env::var(&name) {
                 config
@@ -109,6 +110,14 @@ impl Config {
         }
         if config.lan() {
             config.open_to_the_lan();
+        }
+        let bounds = config.bounds();
+        if bounds.mailbox_bytes < 2 * bounds.stanza_bytes {
+            return Err(ConfigError(format!(
+                "limits.mailbox_bytes is {}: it must be twice limits.stanza_bytes ({}) or more, or a large message \
+                 would end the session that it is for",
+                bounds.mailbox_bytes, bounds.stanza_bytes
+            )));
         }
         Ok(config)
     }
@@ -222,6 +231,11 @@ impl Config {
     /// `invite`, `open` or `closed`.
     pub fn registration_mode(&self) -> &str {
         self.get("registration.mode")
+    }
+
+    /// The bounds in force.
+    pub fn bounds(&self) -> Bounds {
+        Bounds::read(|key| self.get(key).parse().ok())
     }
 
     /// The proxies that are believed.
@@ -341,6 +355,31 @@ mod tests {
         for option in OPTIONS.iter() {
             assert_eq!(again.get(option.key), config.get(option.key), "{shown}");
         }
+    }
+
+    #[test]
+    fn bounds_are_numbers_between_their_least_and_their_most() {
+        let mut config = Config::default();
+        assert_eq!(config.bounds(), Bounds::read(|_| None), "the defaults");
+        config.merge("[limits]\nroster_size = 77\n").unwrap();
+        assert_eq!(config.bounds().roster_size, 77);
+        for (wrong, words) in [
+            ("stanza_bytes = 9999", "10000 to 16777216"),
+            ("roster_size = -1", "10 to 100000"),
+            ("roster_size = \"many\"", "must be a number"),
+        ] {
+            let error = config.merge(&format!("[limits]\n{wrong}\n")).unwrap_err();
+            assert!(error.contains("line 2") && error.contains(words), "{error}");
+        }
+        for bound in crate::limits::BOUNDS {
+            assert!(
+                (bound.least..=bound.most).contains(&bound.default),
+                "{bound:?}"
+            );
+        }
+        let flags = [("limits.mailbox_bytes", "100000".to_owned())];
+        let error = Config::load(None, &flags).unwrap_err().to_string();
+        assert!(error.contains("twice limits.stanza_bytes"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Which options there are, how each is written, and what can be in it.
 
+use crate::limits;
 use crate::peer::Network;
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 /// How an option is written in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub enum Kind {
     List,
     /// `true` or `false`.
     Switch,
+    /// A whole number from the first to the second.
+    Number(u64, u64),
 }
 
 /// One option.
@@ -19,7 +24,7 @@ pub struct Opt {
     /// `section.key` or `key`.
     pub key: &'static str,
     /// The default; of a list, its items joined by commas.
-    pub default: &'static str,
+    pub default: Cow<'static, str>,
     /// May change at a reload.
     pub live: bool,
     /// How it is written.
@@ -29,7 +34,7 @@ pub struct Opt {
 const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
     Opt {
         key,
-        default,
+        default: Cow::Borrowed(default),
         live,
         kind: Kind::Text,
     }
@@ -38,7 +43,7 @@ const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
 const fn switch(key: &'static str, live: bool) -> Opt {
     Opt {
         key,
-        default: "false",
+        default: Cow::Borrowed("false"),
         live,
         kind: Kind::Switch,
     }
@@ -47,14 +52,24 @@ const fn switch(key: &'static str, live: bool) -> Opt {
 const fn list(key: &'static str, live: bool) -> Opt {
     Opt {
         key,
-        default: "",
+        default: Cow::Borrowed(""),
         live,
         kind: Kind::List,
     }
 }
 
-/// THE table of options.
-pub static OPTIONS: &[Opt] = &[
+/// THE table of options: these, and the bounds of [`limits::BOUNDS`].
+pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
+    let bounds = limits::BOUNDS.iter().map(|b| Opt {
+        key: b.key,
+        default: Cow::Owned(b.default.to_string()),
+        live: false,
+        kind: Kind::Number(b.least, b.most),
+    });
+    WORDS.into_iter().chain(bounds).collect()
+});
+
+const WORDS: [Opt; 16] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -97,6 +112,8 @@ impl Opt {
             }
             (Kind::Switch, toml::Value::Boolean(on)) => Ok(on.to_string()),
             (Kind::Switch, other) => Err(format!("{key} must be true or false, not {other}")),
+            (Kind::Number(..), toml::Value::Integer(n)) => Ok(n.to_string()),
+            (Kind::Number(..), other) => Err(format!("{key} must be a number, not {other}")),
             (Kind::List, other) => Err(format!(
                 "{key} must be a list such as [\"one\", \"two\"], not {other}"
             )),
@@ -108,7 +125,7 @@ impl Opt {
         let quoted = |t: &str| toml::Value::String(t.to_owned()).to_string();
         match self.kind {
             Kind::Text => quoted(text),
-            Kind::Switch => text.to_owned(),
+            Kind::Switch | Kind::Number(..) => text.to_owned(),
             Kind::List => {
                 let all: Vec<String> = items(text).map(quoted).collect();
                 format!("[{}]", all.join(", "))
@@ -156,6 +173,13 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
             Err(format!("{key} is {value:?}; it can be {}", all.join(", ")))
         }
     };
+    let kind = index(key).map(|at| OPTIONS[at].kind);
+    if let Some(Kind::Number(least, most)) = kind {
+        return match value.parse::<u64>() {
+            Ok(n) if (least..=most).contains(&n) => Ok(()),
+            _ => Err(format!("{key} is {value}; it can be {least} to {most}")),
+        };
+    }
     match key {
         "registration.mode" => one_of(&["invite", "open", "closed"]),
         "lan" => one_of(&["true", "false"]),

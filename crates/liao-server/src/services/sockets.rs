@@ -4,7 +4,6 @@
 use crate::config::Config;
 use crate::engines::roster;
 use crate::entity::Item;
-use crate::limits;
 use crate::server::{Server, random_id};
 use crate::services::Service;
 use crate::store::Op;
@@ -221,7 +220,7 @@ impl Gateway {
         kind: &str,
         peer: SocketAddr,
     ) -> Result<(Contact, mpsc::Receiver<Said>), &'static str> {
-        if self.lock().len() >= limits::GATEWAY_CALLERS {
+        if self.lock().len() >= server.bounds.gateway_callers {
             return Err("too many callers, try again later");
         }
         let audience = Gateway::audience(server).await;
@@ -374,7 +373,7 @@ impl Gateway {
                 let _ = caller.try_send(bytes);
                 continue;
             }
-            if callers.len() >= limits::GATEWAY_CALLERS {
+            if callers.len() >= server.bounds.gateway_callers {
                 continue;
             }
             let (sender, receiver) = mpsc::channel(WAITING);

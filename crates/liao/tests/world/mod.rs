@@ -138,7 +138,8 @@ impl Server {
         let mut client = Client::connect(self.address("c2s")).await;
         let answer = client.authenticate(name, &format!("pw-{name}")).await;
         assert!(answer.is("success", SASL), "{answer:?}");
-        client.bind().await;
+        assert_eq!(client.bind().await.attr("type"), Some("result"));
+        client.send("<presence/>").await;
         client
     }
 }
@@ -227,11 +228,11 @@ impl Client {
         }
     }
 
-    async fn bind(&mut self) {
+    /// Binds a resource; the answer.
+    pub async fn bind(&mut self) -> Frame {
         self.send("<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
             .await;
-        assert_eq!(self.next().await.attr("type"), Some("result"));
-        self.send("<presence/>").await;
+        self.next().await
     }
 
     /// The next element that fits.
