@@ -1,6 +1,6 @@
 # liao: `make help` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test demo fmt lint setup setup-test
+.PHONY: help run test demo bench fmt lint setup setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: *##|^[a-z-]+:.*## ' Makefile | sed 's/:.*##/ —/'
@@ -27,6 +27,11 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 demo: setup      ## a conversation over TCP, UDP and XMPP, played by the real program
 	cargo build --locked
 	sh scripts/demo.sh target/debug/liao
+
+bench: setup     ## messages and idle connections, with the bare TCP relay beside them
+	cargo build --release --locked
+	target/release/liao bench chat
+	target/release/liao bench idle
 
 fmt: setup       ## format the code
 	cargo fmt --all

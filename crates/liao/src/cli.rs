@@ -1,5 +1,6 @@
 //! The one definition of the command line: help and exit codes come from it.
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -33,6 +34,11 @@ pub enum Command {
     UdpServer(Sockets),
     /// Talk by UDP, to one or to everyone in the address book.
     UdpClient(Sockets),
+    /// Measure a server, ours or any other: messages, latency, CPU, memory.
+    Bench {
+        #[command(subcommand)]
+        scenario: Bench,
+    },
     /// Accounts and invites of a server on this machine, running or not.
     Admin(Admin),
     /// Look at what a start of the server needs, without starting it; exit code 2 if something is wrong.
@@ -42,6 +48,67 @@ pub enum Command {
         #[command(subcommand)]
         what: ConfigVerb,
     },
+}
+
+/// The server to measure.
+#[derive(Args, Clone)]
+pub struct BenchTarget {
+    /// A running server; without it liao starts its own, in a folder that goes away.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: Option<String>,
+    /// What stands behind the @ of its accounts.
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    pub domain: String,
+    /// The running server's process, so that its CPU time and memory can be read.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Use STARTTLS, and take any certificate.
+    #[arg(long)]
+    pub tls: bool,
+    /// What the accounts' names begin with; they are made in-band, or exist with LIAO_BENCH_PASSWORD.
+    #[arg(long, value_name = "PREFIX", default_value = "bench")]
+    pub users_prefix: String,
+    /// JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Pairs that chat, with a window of messages under way in each.
+    Chat {
+        #[command(flatten)]
+        target: BenchTarget,
+        /// Pairs at once.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000).map(|n| n as usize))]
+        pairs: usize,
+        /// Messages of each pair.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        messages: u32,
+        /// Messages under way in a pair.
+        #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=100_000).map(|n| n as usize))]
+        window: usize,
+        /// Bytes of a message's text.
+        #[arg(long, default_value_t = 230, value_parser = clap::value_parser!(u64).range(1..=262_144).map(|n| n as usize))]
+        bytes: usize,
+        /// Times that all of it is done.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=100).map(|n| n as usize))]
+        rounds: usize,
+    },
+    /// Connections that are silent.
+    Idle {
+        #[command(flatten)]
+        target: BenchTarget,
+        /// Connections at once.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=60_000).map(|n| n as usize))]
+        connections: usize,
+        /// Seconds of silence.
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+    /// The bare relay's own process.
+    #[command(hide = true)]
+    Relay,
 }
 
 #[derive(Subcommand)]

@@ -1,6 +1,7 @@
 //! The roof: the command line.
 
 mod admin;
+mod bench;
 mod chat;
 mod cli;
 mod os;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         cli::Command::TcpClient(args) => sockets::run(Role::TcpClient, args),
         cli::Command::UdpServer(args) => sockets::run(Role::UdpServer, args),
         cli::Command::UdpClient(args) => sockets::run(Role::UdpClient, args),
+        cli::Command::Bench { scenario } => bench::run(scenario),
         cli::Command::Admin(args) => admin::run(args),
         cli::Command::Check(args) => serve::check(args),
         cli::Command::Config {

@@ -47,6 +47,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("liao_net", 1),
     ("liao_server", 2),
     ("liao_client", 2),
+    ("liao_bench", 2),
     ("liao_tui", 3),
 ];
 

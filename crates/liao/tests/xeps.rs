@@ -65,7 +65,13 @@ const XEPS: &[(&str, &str, Known)] = &[
     ),
     ("0184", "Message Delivery Receipts", Passed),
     ("0191", "Blocking Command", Whole),
-    ("0198", "Stream Management", Whole),
+    (
+        "0198",
+        "Stream Management",
+        Partly(
+            "acks and resumption; after a crash of the server a resumption is refused without a count",
+        ),
+    ),
     ("0199", "XMPP Ping", Whole),
     ("0203", "Delayed Delivery", Whole),
     ("0206", "XMPP Over BOSH", Whole),
@@ -152,6 +158,7 @@ const XEPS: &[(&str, &str, Known)] = &[
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("0082", "liao-proto/src/xep/delay.rs", "XEP-0082"),
     ("0156", "liao-server/src/http.rs", "XEP-0156"),
+    ("0198", "liao-server/src/acks.rs", "XEP-0198"),
     ("0368", "liao-server/src/listener.rs", "xmpp-client"),
 ];
 
