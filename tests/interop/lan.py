@@ -16,6 +16,7 @@ except OSError as error:
     print(f"SKIPPED: tests/interop/lan.py: no TAP device here ({error})")
     raise SystemExit(0)
 for command in ("link set lo up", "addr add 192.0.2.7/24 dev tap0", "link set tap0 up multicast on",
+                "addr add 2001:db8::7/64 dev tap0 nodad",
                 "route add default dev tap0"):
     subprocess.run(["ip", *command.split()], check=True)
 
@@ -47,12 +48,14 @@ try:
         def redirect_request(self, *_):
             return None
 
-    try:
-        urllib.request.build_opener(Stay).open("http://192.0.2.7:5280/invite/x")
-        raise AssertionError("plain HTTP served a page")
-    except urllib.error.HTTPError as error:
-        assert error.code == 308 and error.headers["location"] == f"https://{name}:5281/invite/x", error.headers
-    print("  ok: plain HTTP leads to HTTPS")
+    for host in (name, "192.0.2.7"):
+        request = urllib.request.Request("http://192.0.2.7:5280/invite/x", headers={"Host": f"{host}:5280"})
+        try:
+            urllib.request.build_opener(Stay).open(request)
+            raise AssertionError("plain HTTP served a page")
+        except urllib.error.HTTPError as error:
+            assert error.code == 308 and error.headers["location"] == f"https://{host}:5281/invite/x", error.headers
+    print("  ok: plain HTTP leads to HTTPS, by the name or the address that was asked for")
 
     link = next(w for w in banner if w.startswith("https://") and "/invite/" in w)
     link = link.replace(name, "192.0.2.7")
@@ -62,6 +65,7 @@ try:
     print("  ok: liao chat takes the invite by the machine's address")
 
     os.set_blocking(tap, False)
+    # An AAAA record would have this type and class (with the cache-flush bit): nothing listens on IPv6.
     label, seen, end = name.split(".")[0].encode(), set(), time.monotonic() + 10
     while len(seen) < 2 and time.monotonic() < end:
         try:
@@ -69,6 +73,7 @@ try:
         except BlockingIOError:
             time.sleep(0.02)
             continue
+        assert b"\x00\x1c\x80\x01" not in frame, "an IPv6 address is announced"
         # Ethernet and IPv4 without options: UDP to port 5353; answers have the QR bit.
         udp = frame[34:42]
         if frame[12:14] == b"\x08\x00" and frame[23] == 17 and udp[2:4] == struct.pack(">H", 5353) and frame[44] & 0x80:

@@ -8,6 +8,7 @@ pub mod os;
 pub mod resolve;
 pub mod tcp;
 pub mod tls;
+mod validity;
 pub mod websocket;
 mod wire;
 

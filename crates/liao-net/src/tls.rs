@@ -1,6 +1,7 @@
 //! TLS by rustls with ring: certificates made or read, and whom a client trusts (RFC 7590, RFC 6120 section 13.7).
 
 use crate::os::write_private;
+use crate::validity::validity;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -132,8 +133,8 @@ impl Identity {
     }
 
     /// The certificate of a data folder, signed by a certificate authority of its own that is made once (`ca.pem`):
-    /// who installs that one is never warned. Made anew when the names change, not when only addresses do: clients
-    /// that pinned the certificate would refuse it.
+    /// who installs that one is never warned. Made anew when the names change or its last month begins, not when only
+    /// addresses change: clients that pinned the certificate would refuse it.
     pub fn local_ca(folder: &Path, names: &[String]) -> Result<Identity, CertError> {
         const KIND: &str = "local authority";
         let [ca, ca_key, cert, key, list] = [
@@ -152,6 +153,7 @@ impl Identity {
         let wanted = fixed.join("\n");
         if std::fs::read_to_string(&list).is_ok_and(|l| l == wanted)
             && let Ok(identity) = Identity::from_files(&cert, &key, KIND)
+            && identity.lasts(30)
         {
             return Ok(identity);
         }
@@ -206,6 +208,28 @@ impl Identity {
             write_private(path, text.as_bytes()).map_err(|e| wrong(path, e))?;
         }
         Identity::from_files(&cert, &key, KIND)
+    }
+
+    /// From when until when the leaf is good, in seconds since 1970, UTC.
+    pub fn validity(&self) -> Option<(i64, i64)> {
+        validity(self.chain.first()?)
+    }
+
+    /// Whether the leaf is for this name (RFC 9525).
+    pub fn covers(&self, name: &str) -> bool {
+        let (Some(leaf), Ok(name)) = (self.chain.first(), ServerName::try_from(name)) else {
+            return false;
+        };
+        rustls::server::ParsedCertificate::try_from(leaf)
+            .is_ok_and(|leaf| rustls::client::verify_server_name(&leaf, &name).is_ok())
+    }
+
+    /// Whether the leaf is good for so many days more.
+    fn lasts(&self, days: u64) -> bool {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let until = now.map_or(0, |n| n.as_secs()) + days * 86_400;
+        self.validity()
+            .is_none_or(|(_, after)| u64::try_from(after).unwrap_or(0) > until)
     }
 
     /// The fingerprint of the leaf.
@@ -402,6 +426,8 @@ mod tests {
             moved.fingerprint(),
             "a new address changes no pin"
         );
+        assert!(identity.lasts(700) && !identity.lasts(900));
+        assert!(identity.covers("desk.local") && !identity.covers("table.local"));
         let other = Identity::local_ca(&folder, &["table.local".into()]).unwrap();
         assert_ne!(identity.fingerprint(), other.fingerprint());
         let mut roots = RootCertStore::empty();

@@ -1,11 +1,12 @@
 //! Accounts and invites over the store. Passwords are kept only as SCRAM keys (RFC 5802 section 3).
 
 use crate::server::{now_ms, random_id};
-use crate::store::{CommitError, Op, Store, StoreError};
+use crate::store::{self, CommitError, Op, Store, StoreError};
 use liao_proto::jid::BareJid;
 use liao_proto::sasl::{Credentials, PasswordError};
 use liao_proto::xep::delay::utc_from_ms;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,17 @@ impl Accounts {
             .get(SERVER, "", "domain")
             .await?
             .map(|d| String::from_utf8_lossy(&d).into_owned()))
+    }
+
+    /// The domain of the accounts in a data folder, read beside the server that may run on it.
+    pub fn domain_in(data: &Path) -> Result<Option<String>, StoreError> {
+        let found = store::peek(data, SERVER, "", "domain")?;
+        Ok(found.map(|d| String::from_utf8_lossy(&d).into_owned()))
+    }
+
+    /// Whether a data folder has this account, read beside the server that may run on it.
+    pub fn is_in(data: &Path, jid: &str) -> Result<bool, StoreError> {
+        Ok(store::peek(data, ACCOUNT, jid, "")?.is_some())
     }
 
     fn jid(&self, name: &str) -> Result<BareJid, AccountError> {

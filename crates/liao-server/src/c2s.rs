@@ -1,9 +1,11 @@
 //! A client's connection until a resource is bound: stream, STARTTLS, SASL, registration, binding
 //! (RFC 6120 sections 4 to 7, RFC 7395, XEP-0077, XEP-0445).
 
+use crate::backoff::Try;
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::Mailbox;
+use crate::peer::Peer;
 use crate::registration::{self, Ticket};
 use crate::server::{Server, random_id};
 use crate::session::{self, Resume};
@@ -14,9 +16,8 @@ use liao_proto::stanza::{ErrorKind, Kind, Stanza};
 use liao_proto::stream::{Event, Header, Limits, error_element};
 use liao_proto::xml::Frame;
 use liao_proto::{minidom::Element, ns};
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -47,46 +48,39 @@ struct Connection {
     server: Arc<Server>,
     wire: Wire,
     tls: Option<Tls>,
-    peer: SocketAddr,
-    /// TLS reached us, or somebody trusted ended it before us.
-    secure: bool,
+    peer: Peer,
     user: Option<BareJid>,
     ticket: Ticket,
     tries: u32,
 }
 
 /// Serves one connection from its first byte to its last.
-pub async fn serve(
-    server: Arc<Server>,
-    wire: Wire,
-    peer: SocketAddr,
-    secure: bool,
-    tls: Option<Tls>,
-) {
+pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>) {
     let mut connection = Connection {
         server,
         wire,
         tls,
         peer,
-        secure,
         user: None,
         ticket: Ticket::default(),
         tries: 0,
     };
-    let limit = Duration::from_secs(limits::UNAUTHENTICATED_S);
+    let limit = Duration::from_secs(connection.server.bounds.unauthenticated_s);
     let bound = match timeout(limit, connection.negotiate()).await {
         Ok(bound) => bound,
         Err(_) => Err(Stop::Error("connection-timeout", "log in sooner")),
     };
     let Connection { server, wire, .. } = connection;
     match bound {
-        Ok((id, full, mailbox)) => session::run(server, wire, id, full, mailbox, peer).await,
+        Ok((id, full, mailbox)) => {
+            session::run(server, wire, id, full, mailbox, peer.address).await
+        }
         Err(Stop::Error(condition, text)) => farewell(wire, condition, text).await,
         Err(Stop::Resume(session, h)) => {
             let (held, released) = tokio::sync::oneshot::channel();
             let resume = Resume {
                 wire,
-                peer,
+                peer: peer.address,
                 h,
                 held,
             };
@@ -193,14 +187,14 @@ impl Connection {
     }
 
     fn mechanisms(&self) -> &'static [Mechanism] {
-        if self.secure {
+        if self.peer.secure {
             &[
                 Mechanism::ScramSha256,
                 Mechanism::ScramSha1,
                 Mechanism::Plain,
             ]
-        } else if self.peer.ip().is_loopback() {
-            // DESIGN section 3, Defaults: without TLS only SCRAM, only for loopback peers.
+        } else if self.peer.local {
+            // Without TLS only SCRAM, which does not show the password, and only where nobody can listen.
             &[Mechanism::ScramSha256, Mechanism::ScramSha1]
         } else {
             &[]
@@ -218,7 +212,7 @@ impl Connection {
             ));
         } else {
             let mechanisms = self.mechanisms();
-            if !self.secure && self.tls.is_some() && !self.wire.is_websocket() {
+            if !self.peer.secure && self.tls.is_some() && !self.wire.is_websocket() {
                 let must = if mechanisms.is_empty() {
                     "<required/>"
                 } else {
@@ -257,8 +251,13 @@ impl Connection {
                 .queue(failed("unexpected-request", None).as_bytes()),
             ("iq", ns::CLIENT) if !self.mechanisms().is_empty() => {
                 let iq = Stanza::from_frame(frame).map_err(|_| Stop::Error("bad-format", ""))?;
-                let answer =
-                    registration::before_login(&self.server, &mut self.ticket, self.peer, iq).await;
+                let answer = registration::before_login(
+                    &self.server,
+                    &mut self.ticket,
+                    self.peer.address,
+                    iq,
+                )
+                .await;
                 self.wire.queue(&answer.to_bytes());
             }
             ("message" | "presence" | "iq", ns::CLIENT) => {
@@ -274,7 +273,7 @@ impl Connection {
         let Some(tls) = self
             .tls
             .clone()
-            .filter(|_| !self.secure && !self.wire.is_websocket())
+            .filter(|_| !self.peer.secure && !self.wire.is_websocket())
         else {
             self.wire
                 .queue(format!("<failure xmlns='{}'/>", ns::TLS).as_bytes());
@@ -287,7 +286,7 @@ impl Connection {
         self.wire.flush().await?;
         let config = tls.borrow().clone();
         self.wire.starttls_accept_in_place(config).await?;
-        self.secure = true;
+        self.peer.secure = true;
         Ok(())
     }
 
@@ -308,6 +307,7 @@ impl Connection {
         };
         let mut server = sasl::Server::new(mechanism, self.server.store.secret());
         let mut input = frame.text();
+        let mut attempt = None;
         loop {
             let bytes = match sasl::decode(&input) {
                 Ok(bytes) => bytes,
@@ -315,6 +315,10 @@ impl Connection {
             };
             let mut step = server.step(&bytes);
             if let Step::NeedKeys { username } = &step {
+                match self.admit(username) {
+                    Ok(admitted) => attempt = Some(admitted),
+                    Err(wait) => return self.pause(wait),
+                }
                 let keys = self.keys(username, mechanism).await?;
                 step = server.with_keys(keys);
             }
@@ -329,8 +333,18 @@ impl Connection {
                     username,
                     authzid,
                     data,
-                } => return self.success(&username, authzid, &data),
-                Step::Failure(condition) => return self.refuse(condition.name()),
+                } => {
+                    if let Some(attempt) = attempt {
+                        attempt.succeeded();
+                    }
+                    return self.success(&username, authzid, &data);
+                }
+                Step::Failure(condition) => {
+                    if let Some(attempt) = attempt {
+                        attempt.failed(Instant::now());
+                    }
+                    return self.refuse(condition.name());
+                }
                 Step::NeedKeys { .. } => return self.refuse("temporary-auth-failure"),
             }
             match self.wire.recv().await? {
@@ -340,6 +354,23 @@ impl Connection {
                 _ => return Err(Stop::Gone),
             }
         }
+    }
+
+    /// Counts a try; loopback peers are no exception, a proxy or a tunnel may stand there.
+    fn admit(&self, username: &str) -> Result<Try, Duration> {
+        let account = self.address_of(username).ok();
+        self.server.logins.admit(
+            account.as_ref().map(|a| a.as_str()),
+            self.peer.address.ip(),
+            Instant::now(),
+        )
+    }
+
+    /// Section 6.5.11.
+    fn pause(&mut self, wait: Duration) -> Result<(), Stop> {
+        let seconds = wait.as_millis().div_ceil(1000);
+        let text = format!("too many failed logins; try again in {seconds} s");
+        self.refuse_with("temporary-auth-failure", &text)
     }
 
     async fn keys(
@@ -388,7 +419,7 @@ impl Connection {
             .queue(format!("<success xmlns='{}'>{text}</success>", ns::SASL).as_bytes());
         self.wire.restart();
         self.wire.set_limits(Limits {
-            element_bytes: limits::STANZA_BYTES,
+            element_bytes: self.server.bounds.stanza_bytes,
             depth: limits::STANZA_DEPTH,
         });
         self.user = Some(bare);
@@ -397,10 +428,21 @@ impl Connection {
 
     /// Section 6.4.5 and 6.5.
     fn refuse(&mut self, condition: &str) -> Result<(), Stop> {
+        self.refuse_with(condition, "")
+    }
+
+    fn refuse_with(&mut self, condition: &str, text: &str) -> Result<(), Stop> {
         self.tries += 1;
-        tracing::info!(peer = %self.peer.ip(), condition, "a login was refused");
-        self.wire
-            .queue(format!("<failure xmlns='{}'><{condition}/></failure>", ns::SASL).as_bytes());
+        tracing::info!(peer = %self.peer.address.ip(), condition, "a login was refused");
+        let text = match text {
+            "" => String::new(),
+            text => format!("<text xml:lang='en'>{text}</text>"),
+        };
+        let failure = format!(
+            "<failure xmlns='{}'><{condition}/>{text}</failure>",
+            ns::SASL
+        );
+        self.wire.queue(failure.as_bytes());
         if self.tries >= limits::AUTH_TRIES {
             return Err(Stop::Error("policy-violation", "too many wrong tries"));
         }
@@ -442,7 +484,7 @@ impl Connection {
         };
         let wanted = request.get_child("resource", ns::BIND).map(Element::text);
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = Arc::new(Mailbox::new(self.server.bounds.mailbox_bytes));
         let id = self.server.session_id();
         self.server.post(
             user,

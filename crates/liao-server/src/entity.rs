@@ -199,7 +199,7 @@ fn bind(
         }
         cx.entity.sessions.retain(|s| s.id != old_id);
     }
-    if cx.entity.sessions.len() >= crate::limits::RESOURCES_PER_ACCOUNT {
+    if cx.entity.sessions.len() >= cx.server.bounds.resources_per_account {
         let _ = reply.send(Err(ErrorKind::RESOURCE_CONSTRAINT));
         return;
     }

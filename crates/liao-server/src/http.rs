@@ -2,12 +2,16 @@
 
 use crate::c2s;
 use crate::limits;
+use crate::peer::{self, Peer};
+use crate::places::{Held, Places};
 use crate::registration;
 use crate::server::Server;
+use axum::Extension;
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket};
-use axum::extract::{ConnectInfo, Form, Path, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, Form, Path, Request, State, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use futures_util::{Sink, Stream};
@@ -16,7 +20,7 @@ use liao_proto::ns;
 use liao_proto::stream::Limits;
 use liao_proto::xml::escape;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,13 +30,18 @@ use tokio::net::{TcpListener, TcpStream};
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// A listener's part in a request.
 #[derive(Clone)]
 struct Page {
     server: Arc<Server>,
+    /// TLS ends here.
     secure: bool,
+    /// Others than proxies are only shown the way to HTTPS.
+    only_proxies: bool,
 }
 
 fn routes(page: Page) -> Router {
+    let peers = axum::middleware::from_fn_with_state(page.clone(), know_peer);
     Router::new()
         .route("/", get(front))
         .route("/health", get(async || "ok\n"))
@@ -44,31 +53,65 @@ fn routes(page: Page) -> Router {
             "/ca.pem",
             get(async |State(at): State<Page>| authority(&at.server)),
         )
+        .layer(peers)
         .with_state(page)
 }
 
-/// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS.
-pub async fn plain(server: Arc<Server>, listener: TcpListener) {
-    let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
-    let app = if local {
-        routes(Page {
-            server,
-            secure: false,
-        })
-    } else {
-        let known = server.clone();
-        let redirect = async move |uri: axum::http::Uri| match server.link.get() {
-            Some(host) => {
-                Redirect::permanent(&format!("https://{host}{}", uri.path())).into_response()
-            }
+/// Finds out who asks, before anything else.
+async fn know_peer(State(at): State<Page>, mut request: Request, next: Next) -> Response {
+    let parts = request.extensions();
+    let direct = parts
+        .get::<ConnectInfo<TlsPeer>>()
+        .map(|p| p.0.0)
+        .or(parts.get::<ConnectInfo<PlainPeer>>().map(|p| p.0.0));
+    let Some(direct) = direct else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let trusted = at.server.config().trusted_proxies();
+    let peer = Peer::of_request(direct, at.secure, request.headers(), &trusted);
+    // Who does not know the authority yet can fetch it without a warning, and compare its fingerprint.
+    if at.only_proxies && !peer.proxied && request.uri().path() != "/ca.pem" {
+        return match at.server.link.get() {
+            Some(link) => to_https(link, &request),
             None => StatusCode::NOT_FOUND.into_response(),
         };
-        // Who does not know the authority yet can fetch it without a warning, and compare its fingerprint.
-        Router::new()
-            .route("/ca.pem", get(async move || authority(&known)))
-            .fallback(redirect)
+    }
+    request.extensions_mut().insert(peer);
+    next.run(request).await
+}
+
+/// Who asked for an address is sent to that address: where the name is not found, it would lead nowhere.
+fn to_https(link: &str, request: &Request) -> Response {
+    let asked = request.headers().get(header::HOST);
+    let asked = asked.and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let address = asked
+        .parse::<SocketAddr>()
+        .map(|a| a.ip())
+        .or_else(|_| asked.trim_matches(['[', ']']).parse::<IpAddr>());
+    let port = link.rsplit(':').next().unwrap_or_default();
+    let host = match address {
+        Ok(address) => format!("{}:{port}", crate::banner::host(address)),
+        Err(_) => link.to_owned(),
     };
-    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    let path = request.uri().path();
+    Redirect::permanent(&format!("https://{host}{path}")).into_response()
+}
+
+/// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS, but to proxies that are trusted.
+pub async fn plain(server: Arc<Server>, listener: TcpListener) {
+    let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
+    let known = server.clone();
+    let app = routes(Page {
+        server,
+        secure: false,
+        only_proxies: !local,
+    });
+    let listener = Taking {
+        places: Places::new(known.bounds.connections_per_address),
+        server: known,
+        listener,
+    };
+    let service = app.into_make_service_with_connect_info::<PlainPeer>();
     if let Err(error) = axum::serve(listener, service).await {
         tracing::error!(%error, "HTTP ended");
     }
@@ -87,17 +130,20 @@ fn authority(server: &Server) -> Response {
 
 /// HTTPS.
 pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
+    let mut taking = Taking {
+        places: Places::new(server.bounds.connections_per_address),
+        server: server.clone(),
+        listener,
+    };
     let app = routes(Page {
         server,
         secure: true,
+        only_proxies: false,
     });
     let (sender, receiver) = tokio::sync::mpsc::channel(64);
     tokio::spawn(async move {
         loop {
-            let Ok((stream, peer)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            };
+            let (stream, peer) = axum::serve::Listener::accept(&mut taking).await;
             let (config, sender) = (config.borrow().clone(), sender.clone());
             tokio::spawn(async move {
                 let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
@@ -107,13 +153,55 @@ pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
             });
         }
     });
-    let service = app.into_make_service_with_connect_info::<Peer>();
+    let service = app.into_make_service_with_connect_info::<TlsPeer>();
     if let Err(error) = axum::serve(Accepted(receiver), service).await {
         tracing::error!(%error, "HTTPS ended");
     }
 }
 
-type TlsStream = tokio_rustls::server::TlsStream<TcpStream>;
+/// Takes connections, so many from one address; from proxies that are trusted as many as there are.
+struct Taking {
+    listener: TcpListener,
+    places: Places,
+    server: Arc<Server>,
+}
+
+impl axum::serve::Listener for Taking {
+    type Io = Held<TcpStream>;
+    type Addr = SocketAddr;
+    async fn accept(&mut self) -> (Held<TcpStream>, SocketAddr) {
+        loop {
+            let (stream, peer) = match self.listener.accept().await {
+                Ok(pair) => pair,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be taken");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let trusted = self.server.config().trusted_proxies();
+            let place = self.places.take(peer.ip());
+            if place.is_some() || peer::is_among(&trusted, peer.ip()) {
+                return (Held::new(stream, place), peer);
+            }
+        }
+    }
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// The peer of a connection without TLS.
+#[derive(Clone)]
+struct PlainPeer(SocketAddr);
+
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Taking>> for PlainPeer {
+    fn connect_info(stream: axum::serve::IncomingStream<'_, Taking>) -> PlainPeer {
+        PlainPeer(*stream.remote_addr())
+    }
+}
+
+type TlsStream = tokio_rustls::server::TlsStream<Held<TcpStream>>;
 
 /// Connections whose handshake is done.
 struct Accepted(tokio::sync::mpsc::Receiver<(TlsStream, SocketAddr)>);
@@ -132,13 +220,13 @@ impl axum::serve::Listener for Accepted {
     }
 }
 
-/// The peer's address, for both kinds.
+/// The peer of a TLS connection.
 #[derive(Clone)]
-struct Peer(SocketAddr);
+struct TlsPeer(SocketAddr);
 
-impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Accepted>> for Peer {
-    fn connect_info(stream: axum::serve::IncomingStream<'_, Accepted>) -> Peer {
-        Peer(*stream.remote_addr())
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Accepted>> for TlsPeer {
+    fn connect_info(stream: axum::serve::IncomingStream<'_, Accepted>) -> TlsPeer {
+        TlsPeer(*stream.remote_addr())
     }
 }
 
@@ -262,16 +350,19 @@ struct Answers {
 async fn redeem(
     State(at): State<Page>,
     Path(token): Path<String>,
-    peer: Option<axum::Extension<ConnectInfo<Peer>>>,
-    local: Option<axum::Extension<ConnectInfo<SocketAddr>>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     Form(answers): Form<Answers>,
 ) -> Response {
     let zh = is_chinese(&headers);
-    if !at.secure && address(&peer, &local).is_none_or(|a| !a.ip().is_loopback()) {
+    if !peer.secure && !peer.local {
+        // The password would cross a network in the open.
         return StatusCode::FORBIDDEN.into_response();
     }
-    if address(&peer, &local).is_none_or(|a| !at.server.registrations.admit(a.ip())) {
+    if !at.server.registrations.admit(
+        peer.address.ip(),
+        at.server.bounds.registrations_per_address,
+    ) {
         let error = "too many new accounts from your address; try again in ten minutes";
         return form(
             &at,
@@ -321,16 +412,8 @@ async fn redeem(
     }
 }
 
-type Info<T> = Option<axum::Extension<ConnectInfo<T>>>;
-
-fn address(peer: &Info<Peer>, local: &Info<SocketAddr>) -> Option<SocketAddr> {
-    peer.as_ref()
-        .map(|p| p.0.0.0)
-        .or(local.as_ref().map(|l| l.0.0))
-}
-
-fn websocket_url(at: &Page, headers: &HeaderMap) -> String {
-    let scheme = if at.secure { "wss" } else { "ws" };
+fn websocket_url(peer: &Peer, headers: &HeaderMap) -> String {
+    let scheme = if peer.secure { "wss" } else { "ws" };
     let asked = headers
         .get(header::HOST)
         .and_then(|h| h.to_str().ok())
@@ -339,8 +422,8 @@ fn websocket_url(at: &Page, headers: &HeaderMap) -> String {
 }
 
 /// XEP-0156 section 2.2.
-async fn host_meta(State(at): State<Page>, headers: HeaderMap) -> Response {
-    let href = escape(&websocket_url(&at, &headers));
+async fn host_meta(Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    let href = escape(&websocket_url(&peer, &headers));
     let body = format!(
         "<?xml version='1.0' encoding='utf-8'?><XRD xmlns='{}'><Link rel='{}' href='{href}'/></XRD>",
         ns::XRD,
@@ -351,8 +434,8 @@ async fn host_meta(State(at): State<Page>, headers: HeaderMap) -> Response {
 }
 
 /// XEP-0156 section 2.2, JSON.
-async fn host_meta_json(State(at): State<Page>, headers: HeaderMap) -> Response {
-    let links = serde_json::json!({"links": [{"rel": ns::ALT_WEBSOCKET, "href": websocket_url(&at, &headers)}]});
+async fn host_meta_json(Extension(peer): Extension<Peer>, headers: HeaderMap) -> Response {
+    let links = serde_json::json!({"links": [{"rel": ns::ALT_WEBSOCKET, "href": websocket_url(&peer, &headers)}]});
     let kind = (header::CONTENT_TYPE, "application/json");
     (
         [kind, (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")],
@@ -363,15 +446,11 @@ async fn host_meta_json(State(at): State<Page>, headers: HeaderMap) -> Response 
 
 async fn websocket(
     State(at): State<Page>,
-    peer: Info<Peer>,
-    local: Info<SocketAddr>,
+    Extension(peer): Extension<Peer>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let Some(peer) = address(&peer, &local) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
     upgrade
-        .max_message_size(limits::STANZA_BYTES)
+        .max_message_size(at.server.bounds.stanza_bytes)
         .protocols(["xmpp"])
         .on_upgrade(move |socket| async move {
             let limits = Limits {
@@ -379,7 +458,7 @@ async fn websocket(
                 depth: limits::STANZA_DEPTH,
             };
             let wire = Wire::websocket(Socket(socket), limits);
-            c2s::serve(at.server, wire, peer, at.secure, None).await;
+            c2s::serve(at.server, wire, peer, None).await;
         })
 }
 

@@ -1,7 +1,7 @@
 //! `--lan`: the server for everyone on the local network. Its name is HOSTNAME.local, announced by multicast DNS
 //! (RFC 6762, RFC 6763); a local authority signs its certificate.
 
-use mdns_sd::{ServiceDaemon, ServiceInfo};
+use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 use qrcode::{EcLevel, QrCode};
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,6 +19,14 @@ pub fn name() -> String {
     }
 }
 
+/// The name that is announced for a domain: its own if it is one of the local network, else the machine's.
+pub fn announced(domain: &str) -> String {
+    match domain.strip_suffix(".local") {
+        Some(label) if !label.contains('.') => domain.to_owned(),
+        _ => name(),
+    }
+}
+
 /// The addresses at which others on the network reach this machine; IPv4 first.
 pub fn addresses() -> Vec<IpAddr> {
     let all = if_addrs::get_if_addrs().unwrap_or_default();
@@ -29,6 +37,13 @@ pub fn addresses() -> Vec<IpAddr> {
         .collect();
     all.sort_by_key(|a| (a.is_ipv6(), a.to_string()));
     all.dedup();
+    all
+}
+
+/// Those of [`addresses`] at which a listener answers.
+pub fn addresses_of(listener: SocketAddr) -> Vec<IpAddr> {
+    let mut all = addresses();
+    all.retain(|a| listener.is_ipv6() || a.is_ipv4());
     all
 }
 
@@ -53,6 +68,14 @@ pub fn announce(
     let wrong = |e: mdns_sd::Error| e.to_string();
     let daemon = ServiceDaemon::new().map_err(wrong)?;
     let announcement = Announcement(daemon);
+    let is_v6 = |at: Option<SocketAddr>| at.is_some_and(|a| a.is_ipv6());
+    if !is_v6(c2s) && !is_v6(https) {
+        // Nobody listens there: an AAAA record would send others to a closed port first.
+        announcement
+            .0
+            .disable_interface(IfKind::IPv6)
+            .map_err(wrong)?;
+    }
     let instance = name.trim_end_matches(".local");
     for (kind, at) in [
         ("_xmpp-client._tcp.local.", c2s),

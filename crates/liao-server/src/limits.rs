@@ -1,4 +1,5 @@
-//! Every bound of the server, with its name and its reason (DESIGN section 9).
+//! Every bound of the server, with its name and its reason (DESIGN section 9), and which of them an administrator
+//! may change (`[limits]` in the configuration).
 
 /// Bytes of one stanza from an authenticated client: a 256 KiB message with room for its envelope.
 pub const STANZA_BYTES: usize = 512 * 1024;
@@ -12,6 +13,18 @@ pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
 pub const UNAUTHENTICATED_S: u64 = 30;
 /// Wrong passwords on one connection (RFC 6120 section 6.4.5: 2 to 5 tries).
 pub const AUTH_TRIES: u32 = 5;
+/// Wrong passwords for one account in [`AUTH_WINDOW_S`]; then tries are refused for 1, 2, 4 … seconds.
+pub const AUTH_FAILURES: u32 = 5;
+/// How many times that for one address: many people may sit behind one.
+pub const AUTH_ADDRESS_FACTOR: u32 = 10;
+/// Seconds after which a failed login is forgotten.
+pub const AUTH_WINDOW_S: u64 = 15 * 60;
+/// The longest pause after failed logins, in seconds: a guesser gets 1,440 tries a day, a person a coffee.
+pub const AUTH_PAUSE_S: u64 = 60;
+/// Logins of one account at the same moment: all of its devices may come back at once, a flood of guesses may not.
+pub const AUTH_AT_ONCE: u32 = 50;
+/// Accounts and addresses whose failed logins are remembered, about 100 bytes each.
+pub const AUTH_REMEMBERED: usize = 50_000;
 /// Bytes that wait for one session; who reads slower than this loses the session, not the others.
 pub const MAILBOX_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of a session's own stanzas that are being worked on; then its socket is not read.
@@ -48,3 +61,61 @@ pub const RESUME_S: u64 = 600;
 pub const ENDED_STREAMS: usize = 10_000;
 /// Callers of the sockets gateway at once, TCP and UDP together.
 pub const GATEWAY_CALLERS: usize = 256;
+
+/// One of [`BOUNDS`].
+#[derive(Debug)]
+pub struct Bound {
+    /// Its option: `limits.NAME`.
+    pub key: &'static str,
+    /// As it is if nobody changes it.
+    pub default: u64,
+    /// Below this the server would be of no use.
+    pub least: u64,
+    /// Above this one client could take the whole machine.
+    pub most: u64,
+}
+
+/// Makes the struct, the table and the reader from one list.
+macro_rules! bounds {
+    ($($name:ident: $type:ty = $default:ident, $least:expr, $most:expr;)*) => {
+        /// The bounds in force, of those that can be changed.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct Bounds {
+            $(#[doc = concat!("[`", stringify!($default), "`] by default.")] pub $name: $type,)*
+        }
+
+        /// The bounds that an administrator may change.
+        pub static BOUNDS: &[Bound] = &[$(Bound {
+            key: concat!("limits.", stringify!($name)),
+            default: $default as u64,
+            least: $least,
+            most: $most,
+        },)*];
+
+        impl Bounds {
+            /// From their values by key.
+            pub fn read(get: impl Fn(&str) -> Option<u64>) -> Bounds {
+                Bounds {
+                    $($name: get(concat!("limits.", stringify!($name)))
+                        .and_then(|n| n.try_into().ok())
+                        .unwrap_or($default),)*
+                }
+            }
+        }
+    };
+}
+
+bounds! {
+    // RFC 6120 section 13.12 sets the least of stanza_bytes.
+    stanza_bytes: usize = STANZA_BYTES, 10_000, 16 * 1024 * 1024;
+    mailbox_bytes: usize = MAILBOX_BYTES, 64 * 1024, 256 * 1024 * 1024;
+    connections_per_address: usize = CONNECTIONS_PER_ADDRESS, 5, 1_000_000;
+    unauthenticated_s: u64 = UNAUTHENTICATED_S, 5, 600;
+    auth_failures: u32 = AUTH_FAILURES, 3, 1_000;
+    registrations_per_address: u32 = REGISTRATIONS_PER_ADDRESS, 1, 10_000;
+    resources_per_account: usize = RESOURCES_PER_ACCOUNT, 2, 1_000;
+    roster_size: usize = ROSTER_SIZE, 10, 100_000;
+    offline_messages: usize = OFFLINE_MESSAGES, 10, 10_000_000;
+    idle_ping_s: u64 = IDLE_PING_S, 15, 3_600;
+    gateway_callers: usize = GATEWAY_CALLERS, 1, 10_000;
+}

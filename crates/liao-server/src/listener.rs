@@ -5,19 +5,20 @@ use crate::c2s;
 use crate::config::{Config, ConfigError};
 use crate::limits;
 use crate::mailbox::End;
+use crate::peer::Peer;
+use crate::places::Places;
 use crate::server::Server;
 use crate::services::{Service, sockets::Gateway};
 use crate::store::{Store, StoreError, Sync};
-use crate::{admin, http};
+use crate::{admin, banner, http, lan};
 use liao_net::Wire;
 use liao_net::tls::{CertError, Identity};
 use liao_proto::jid::BareJid;
 use liao_proto::stream::Limits;
-use std::collections::HashMap;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, watch};
@@ -71,7 +72,7 @@ impl ServeError {
 pub type Load = Box<dyn Fn() -> Result<Config, ConfigError> + Send + std::marker::Sync>;
 
 /// Default ports of ours: a listener that has to move takes none of them.
-const OURS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
+pub const DEFAULT_PORTS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
 
 /// Binds a listener; a default port that is taken moves to the next free one.
 async fn bind(
@@ -91,8 +92,8 @@ async fn bind(
             }
             Err(error) => error,
         };
-        let next =
-            (address.port() + 1..first.port().saturating_add(200)).find(|p| !OURS.contains(p));
+        let next = (address.port() + 1..first.port().saturating_add(200))
+            .find(|p| !DEFAULT_PORTS.contains(p));
         match next {
             Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => {
                 address.set_port(port)
@@ -137,17 +138,26 @@ async fn bind_sockets(
     }
 }
 
-fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, CertError> {
+/// The administrator's own certificate and key.
+pub fn identity_files(config: &Config) -> Option<(&Path, &Path)> {
     let (certificate, key) = (config.get("tls.certificate"), config.get("tls.key"));
-    if !certificate.is_empty() || !key.is_empty() {
-        return Identity::from_files(Path::new(certificate), Path::new(key), "from your files");
+    let given = !certificate.is_empty() || !key.is_empty();
+    given.then(|| (Path::new(certificate), Path::new(key)))
+}
+
+fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, CertError> {
+    if let Some((certificate, key)) = identity_files(config) {
+        return Identity::from_files(certificate, key, "from your files");
     }
     if config.lan() {
         let mut names = vec![domain.to_owned(), "localhost".to_owned()];
+        names.push(lan::announced(domain));
         names
             .extend(["conference", "upload", "pubsub", "sockets"].map(|s| format!("{s}.{domain}")));
-        names.extend(crate::lan::addresses().iter().map(ToString::to_string));
+        names.extend(lan::addresses().iter().map(ToString::to_string));
         names.extend(["127.0.0.1".to_owned(), "::1".to_owned()]);
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|n| seen.insert(n.clone()));
         return Identity::local_ca(&data.join("tls"), &names);
     }
     let mut names = vec![
@@ -161,9 +171,9 @@ fn identity(config: &Config, data: &Path, domain: &str) -> Result<Identity, Cert
     Identity::self_signed(&data.join("tls"), &names)
 }
 
-/// Takes connections, at most [`limits::CONNECTIONS_PER_ADDRESS`] from one address.
+/// Takes connections, so many from one address.
 async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direct: bool) {
-    let counts: Arc<Mutex<HashMap<IpAddr, usize>>> = Arc::default();
+    let places = Places::new(server.bounds.connections_per_address);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(pair) => pair,
@@ -173,7 +183,7 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 continue;
             }
         };
-        let Some(place) = Place::take(&counts, peer.ip()) else {
+        let Some(place) = places.take(peer.ip()) else {
             continue;
         };
         let _ = stream.set_nodelay(true);
@@ -188,51 +198,19 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 return c2s::serve(
                     server,
                     Wire::stream(stream, false, limits),
-                    peer,
-                    false,
+                    Peer::direct(peer, false),
                     Some(tls),
                 )
                 .await;
             }
             let config = tls.borrow().clone();
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-            let limit = Duration::from_secs(limits::UNAUTHENTICATED_S);
+            let limit = Duration::from_secs(server.bounds.unauthenticated_s);
             if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
-                c2s::serve(server, Wire::stream(stream, true, limits), peer, true, None).await;
+                let peer = Peer::direct(peer, true);
+                c2s::serve(server, Wire::stream(stream, true, limits), peer, None).await;
             }
         });
-    }
-}
-
-/// One of an address's connections.
-struct Place(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr);
-
-impl Place {
-    fn take(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr) -> Option<Place> {
-        let mut all = counts
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let count = all.entry(address).or_default();
-        if *count >= limits::CONNECTIONS_PER_ADDRESS {
-            return None;
-        }
-        *count += 1;
-        Some(Place(counts.clone(), address))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut all = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.1);
-            }
-        }
     }
 }
 
@@ -260,7 +238,7 @@ pub async fn serve(
         accounts,
         shards,
     );
-    let (mut c2s_at, mut https_at) = (None, None);
+    let (mut c2s_at, mut https_at, mut http_at) = (None, None, None);
     let mut lines = Vec::new();
     let mut addresses = serde_json::Map::new();
     let mut note = |what: &str, words: &str, address: SocketAddr| {
@@ -279,16 +257,19 @@ pub async fn serve(
     if let Some((listener, address)) = bind(&config, "https").await? {
         note("https", "HTTPS, WebSocket", address);
         https_at = Some(address);
-        let host = if address.ip().is_loopback() {
-            "localhost"
-        } else {
-            domain.as_str()
+        let near = lan::addresses_of(address);
+        let host = match near.first() {
+            _ if address.ip().is_loopback() => "localhost".to_owned(),
+            // Of others who read the link, each is its own localhost.
+            Some(near) if domain.as_str() == "localhost" => banner::host(*near),
+            _ => domain.to_string(),
         };
         let _ = server.link.set(format!("{host}:{}", address.port()));
         tokio::spawn(http::tls(server.clone(), listener, https_config));
     }
     if let Some((listener, address)) = bind(&config, "http").await? {
         note("http", "HTTP", address);
+        http_at = Some(address);
         tokio::spawn(http::plain(server.clone(), listener));
     }
     let gateway = Gateway::new(&domain);
@@ -317,100 +298,18 @@ pub async fn serve(
         &serde_json::Value::Object(addresses).to_string(),
     )
     .map_err(ServeError::Admin)?;
-    let invite = banner(&server, &identity, &lines).await?;
+    let invite = banner::show(&server, &identity, &lines).await?;
     let announcement = config
         .lan()
-        .then(|| crate::lan::announce(domain.as_str(), c2s_at, https_at));
+        .then(|| lan::announce(&lan::announced(domain.as_str()), c2s_at, https_at));
     if config.lan() {
         let silent = announcement.as_ref().and_then(|a| a.as_ref().err());
-        lan_banner(&domain, &data, https_at, silent, invite);
+        banner::show_lan(&server, https_at, http_at, silent, invite);
     }
     shutdown.await;
     drop(announcement);
     stop(&server, &store, &data).await;
     Ok(())
-}
-
-/// Shows where the server is; the first invite's path if nobody has an account.
-async fn banner(
-    server: &Server,
-    identity: &Identity,
-    lines: &[String],
-) -> Result<Option<String>, ServeError> {
-    let mut path = None;
-    println!(
-        "liao {} serves {}",
-        env!("CARGO_PKG_VERSION"),
-        server.domain
-    );
-    for line in lines {
-        println!("{line}");
-    }
-    println!(
-        "  certificate ({})    {}",
-        identity.kind,
-        identity.fingerprint()
-    );
-    if let Some(invite) = server.accounts.first_run_invite().await? {
-        println!(
-            "\nNobody has an account yet. This invite makes the first one, an admin (24 hours, once):"
-        );
-        for uri in server.invite_uris(&invite) {
-            println!("  {uri}");
-        }
-        path = Some(format!("/invite/{}", invite.token));
-        if !server.config().lan() && server.domain.as_str() == "localhost" {
-            println!(
-                "Only programs on this machine get here. For everyone on your network, before the first account: liao serve --lan"
-            );
-        }
-    }
-    println!();
-    Ok(path)
-}
-
-/// How others on the network get here, and what their programs will say.
-fn lan_banner(
-    domain: &BareJid,
-    data: &Path,
-    https: Option<SocketAddr>,
-    silent: Option<&String>,
-    invite: Option<String>,
-) {
-    let addresses = crate::lan::addresses();
-    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    let shown = if shown.is_empty() {
-        "no network was found".to_owned()
-    } else {
-        shown.join(", ")
-    };
-    println!("On your network: {domain} ({shown})");
-    match silent {
-        Some(why) => {
-            println!("  The name could not be announced ({why}); give others an address instead.")
-        }
-        None => println!("  The name is announced; where it is not found, take an address."),
-    }
-    let Some(https) = https else { return };
-    let port = https.port();
-    if let Ok(pem) = std::fs::read(data.join("tls").join("ca.pem")) {
-        println!(
-            "  Browsers warn of the certificate until they know its authority: https://{domain}:{port}/ca.pem\n  \
-             SHA-256 of the authority: {}",
-            liao_net::tls::pem_fingerprint(&pem).unwrap_or_default()
-        );
-    }
-    if let (Some(path), true) = (invite, std::io::IsTerminal::is_terminal(&std::io::stdout())) {
-        let host = addresses.first().map_or(domain.to_string(), |a| match a {
-            IpAddr::V6(a) => format!("[{a}]"),
-            IpAddr::V4(a) => a.to_string(),
-        });
-        let link = format!("https://{host}:{port}{path}");
-        println!("  The invite for a phone: {link}");
-        if let Some(code) = crate::lan::qr(&link) {
-            println!("{code}");
-        }
-    }
 }
 
 async fn reload_at(reloader: Arc<Reloader>, mut hangups: mpsc::Receiver<()>) {

@@ -42,8 +42,9 @@ struct Handled {
 }
 
 /// The two directions' accounts of one session.
-#[derive(Default)]
 pub struct Mailbox {
+    /// Bytes that may wait.
+    bound: usize,
     counting: AtomicBool,
     handled: Mutex<Handled>,
     inner: Mutex<Inner>,
@@ -53,6 +54,29 @@ pub struct Mailbox {
 }
 
 impl Mailbox {
+    /// Empty; at most `bound` bytes wait in it.
+    pub fn new(bound: usize) -> Mailbox {
+        Mailbox {
+            bound,
+            counting: AtomicBool::default(),
+            handled: Mutex::default(),
+            inner: Mutex::default(),
+            ready: Notify::new(),
+            in_flight: AtomicUsize::default(),
+            landed: Notify::new(),
+        }
+    }
+
+    /// The bytes that may wait.
+    pub fn bound(&self) -> usize {
+        self.bound
+    }
+
+    /// So much waits that what can come later should.
+    pub fn is_busy(&self) -> bool {
+        self.waiting_bytes() > self.bound / 4
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         // A panic while holding the lock leaves the queue itself in order.
         self.inner
@@ -66,7 +90,7 @@ impl Mailbox {
         if inner.end.is_some() {
             return false;
         }
-        if inner.bytes + bytes.len() > limits::MAILBOX_BYTES {
+        if inner.bytes + bytes.len() > self.bound {
             inner.end = Some(End {
                 condition: "resource-constraint",
                 text: "you read too slowly",
@@ -210,7 +234,7 @@ mod tests {
 
     #[test]
     fn h_is_the_longest_beginning_without_a_gap() {
-        let mailbox = std::sync::Arc::new(Mailbox::default());
+        let mailbox = std::sync::Arc::new(Mailbox::new(limits::MAILBOX_BYTES));
         drop(Credit::take(&mailbox, 1));
         assert_eq!(mailbox.handled(), (0, 0), "before <enable/> nothing counts");
         mailbox.count();
@@ -225,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_slow_reader_loses_its_session_and_no_more_than_the_bound_waits() {
-        let mailbox = Mailbox::default();
+        let mailbox = Mailbox::new(limits::MAILBOX_BYTES);
         let piece = Bytes::from(vec![b'x'; 64 * 1024]);
         let mut taken = 0;
         while mailbox.push(piece.clone(), None) {

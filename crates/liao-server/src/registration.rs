@@ -1,7 +1,6 @@
 //! Accounts made and changed over XMPP: in-band registration (XEP-0077), with an invite's token (XEP-0445).
 
 use crate::accounts::AccountError;
-use crate::limits;
 use crate::server::Server;
 use liao_proto::minidom::Element;
 use liao_proto::ns;
@@ -38,13 +37,13 @@ pub fn is_offered(server: &Server) -> bool {
     mode(server) != Mode::Closed
 }
 
-/// Counts registrations by address: [`limits::REGISTRATIONS_PER_ADDRESS`] in ten minutes.
+/// Counts registrations by address in ten minutes.
 #[derive(Default)]
 pub struct Throttle(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
 impl Throttle {
-    /// Whether one more try from this address is allowed; counts it.
-    pub fn admit(&self, address: IpAddr) -> bool {
+    /// Whether one more try from this address is allowed, of `bound`; counts it.
+    pub fn admit(&self, address: IpAddr, bound: u32) -> bool {
         const WINDOW: Duration = Duration::from_secs(600);
         let mut all = self
             .0
@@ -58,7 +57,7 @@ impl Throttle {
             *entry = (Instant::now(), 0);
         }
         entry.1 += 1;
-        entry.1 <= limits::REGISTRATIONS_PER_ADDRESS
+        entry.1 <= bound
     }
 }
 
@@ -104,7 +103,10 @@ pub async fn before_login(
     if !is_set {
         return iq.result().child(&form());
     }
-    if !server.registrations.admit(peer.ip()) {
+    if !server
+        .registrations
+        .admit(peer.ip(), server.bounds.registrations_per_address)
+    {
         return iq.error(
             &ErrorKind::RESOURCE_CONSTRAINT.with_text("too many new accounts from your address"),
         );

@@ -1,11 +1,12 @@
 //! The server's shared parts and the router: entities spread over shards by hash, each shard one task.
 
 use crate::accounts::{Accounts, Invite};
+use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::entity::{Behind, Entity, Item, Pending, Session, State};
 use crate::hooks::{Effects, Release};
-use crate::limits;
-use crate::mailbox::{Credit, Mailbox};
+use crate::limits::{self, Bounds};
+use crate::mailbox::Credit;
 use crate::registration::Throttle;
 use crate::services::Service;
 use crate::session::Resume;
@@ -105,6 +106,10 @@ pub struct Server {
     pub services: OnceLock<Vec<Arc<dyn Service>>>,
     /// New accounts by address.
     pub registrations: Throttle,
+    /// Failed logins.
+    pub logins: Backoff,
+    /// The bounds in force.
+    pub bounds: Bounds,
     /// `HOST:PORT` of the HTTPS listener, for invite links.
     pub link: OnceLock<String>,
     /// Sessions that can be resumed, by SM-ID (XEP-0198 section 5).
@@ -147,6 +152,7 @@ impl Server {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..shards.max(1))
             .map(|_| mpsc::unbounded_channel())
             .unzip();
+        let bounds = config.bounds();
         let server = Arc::new_cyclic(|me| Server {
             config: RwLock::new(config),
             domain,
@@ -157,6 +163,8 @@ impl Server {
             routed: AtomicU64::new(0),
             services: OnceLock::new(),
             registrations: Throttle::default(),
+            logins: Backoff::new(bounds.auth_failures),
+            bounds,
             link: OnceLock::new(),
             streams: Mutex::default(),
             me: me.clone(),
@@ -664,7 +672,7 @@ fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
     if entity.reading || !catching(state).any(|_| true) {
         return;
     }
-    if catching(state).any(|s| is_busy(&s.mailbox)) {
+    if catching(state).any(|s| s.mailbox.is_busy()) {
         // The next report of written messages comes here again.
         return;
     }
@@ -685,10 +693,6 @@ fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
         }
         server.tell(bare.clone(), ToShard::Page(bare, head, rows.ok()));
     });
-}
-
-fn is_busy(mailbox: &Arc<Mailbox>) -> bool {
-    mailbox.waiting_bytes() > limits::MAILBOX_BYTES / 4
 }
 
 /// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203).
@@ -713,7 +717,7 @@ fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
         return;
     }
     for row in rows {
-        if catching(state).any(|s| is_busy(&s.mailbox)) {
+        if catching(state).any(|s| s.mailbox.is_busy()) {
             return;
         }
         state.offline.passed(row.seq.saturating_sub(1));

@@ -204,7 +204,7 @@ impl Session {
     /// Goes on over another connection: what it has not handled is sent again, in order.
     async fn take_over(&mut self, resume: Resume, open: bool) {
         // What the old connection brought is committed or answered first; only then is `h` the whole truth.
-        let patience = Duration::from_secs(limits::UNAUTHENTICATED_S);
+        let patience = Duration::from_secs(self.server.bounds.unauthenticated_s);
         let _ = timeout(patience, self.mailbox.all_handled()).await;
         let old = std::mem::replace(&mut self.wire, resume.wire);
         if open {
@@ -245,7 +245,7 @@ impl Session {
         loop {
             let reading = self.mailbox.is_reading();
             let unacked = self.acks.as_ref().map_or(0, Acks::bytes);
-            let room = self.wire.queued_bytes() < WIRE_BYTES && unacked < limits::MAILBOX_BYTES;
+            let room = self.wire.queued_bytes() < WIRE_BYTES && unacked < self.mailbox.bound();
             let next = tokio::select! {
                 () = self.mailbox.ready(), if room || self.mailbox.is_ended() => self.drain(),
                 progress = self.wire.drive(reading) => self.progress(progress),
@@ -514,7 +514,7 @@ impl Session {
             self.stuck = true;
         }
         let silent = self.heard.elapsed().as_secs();
-        if silent > 2 * limits::IDLE_PING_S {
+        if silent > 2 * self.server.bounds.idle_ping_s {
             if self.is_resumable() {
                 return Next::Lost;
             }
@@ -523,7 +523,7 @@ impl Session {
                 text: "you did not answer a ping",
             });
         }
-        if silent > limits::IDLE_PING_S {
+        if silent > self.server.bounds.idle_ping_s {
             let ping = Stanza::iq("get", &random_id())
                 .to(self.full.clone())
                 .from(self.server.domain.clone())

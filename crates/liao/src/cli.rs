@@ -41,6 +41,8 @@ pub enum Command {
     },
     /// Accounts and invites of a server on this machine, running or not.
     Admin(Admin),
+    /// Look at what a start of the server needs, without starting it; exit code 2 if something is wrong.
+    Check(Check),
     /// What can be configured.
     Config {
         #[command(subcommand)]
@@ -113,10 +115,13 @@ pub enum Bench {
 pub enum ConfigVerb {
     /// Print an example that names every option and why it is there.
     Example,
+    /// Print the options in force and where each comes from: the file, a variable, a flag, or the default.
+    Show(Sources),
 }
 
+/// Where a server's configuration comes from.
 #[derive(Args, Clone)]
-pub struct Serve {
+pub struct Sources {
     /// The configuration file [default: ./liao.toml if it is here].
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -129,6 +134,34 @@ pub struct Serve {
     /// Serve everyone on the local network, as HOSTNAME.local (see the example configuration).
     #[arg(long)]
     pub lan: bool,
+}
+
+/// What `liao check` looks at.
+#[derive(clap::ValueEnum, Clone, Copy)]
+pub enum Part {
+    /// All of it: the configuration, the data folder, the ports, the certificate, the accounts' domain.
+    Config,
+    /// Whether the data folder can be written.
+    Disk,
+    /// Whether the ports are free.
+    Ports,
+    /// Whether the certificate is good.
+    Certs,
+}
+
+#[derive(Args)]
+pub struct Check {
+    /// What to look at.
+    #[arg(value_enum, default_value = "config")]
+    pub part: Part,
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+#[derive(Args, Clone)]
+pub struct Serve {
+    #[command(flatten)]
+    pub sources: Sources,
     /// Check the configuration and end.
     #[arg(long)]
     pub check: bool,

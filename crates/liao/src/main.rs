@@ -25,6 +25,10 @@ fn main() -> ExitCode {
         cli::Command::UdpClient(args) => sockets::run(Role::UdpClient, args),
         cli::Command::Bench { scenario } => bench::run(scenario),
         cli::Command::Admin(args) => admin::run(args),
+        cli::Command::Check(args) => serve::check(args),
+        cli::Command::Config {
+            what: cli::ConfigVerb::Show(args),
+        } => serve::show(&args),
         cli::Command::Config {
             what: cli::ConfigVerb::Example,
         } => {

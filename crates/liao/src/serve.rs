@@ -1,12 +1,13 @@
-//! `liao serve`.
+//! `liao serve`, and what looks at its configuration: `liao check`, `liao config show`.
 
-use crate::cli::Serve;
+use crate::cli::{Check, Part, Serve, Sources};
 use crate::os;
+use liao_server::check::{self, Finding};
 use liao_server::{Config, ConfigError};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
-fn load(args: &Serve) -> Result<Config, ConfigError> {
+fn load(args: &Sources) -> Result<Config, ConfigError> {
     let lan = args.lan.then(|| "true".to_owned());
     let flags: Vec<(&str, String)> = [
         ("data", &args.data),
@@ -20,7 +21,7 @@ fn load(args: &Serve) -> Result<Config, ConfigError> {
 }
 
 pub fn run(args: Serve) -> ExitCode {
-    let config = match load(&args) {
+    let config = match load(&args.sources) {
         Ok(config) => config,
         Err(error) => {
             eprintln!("liao: {error}");
@@ -48,7 +49,7 @@ pub fn run(args: Serve) -> ExitCode {
         let hangups = os::hangups();
         liao_server::serve(
             config,
-            Box::new(move || load(&args)),
+            Box::new(move || load(&args.sources)),
             os::terminated(),
             hangups,
         )
@@ -60,6 +61,50 @@ pub fn run(args: Serve) -> ExitCode {
             eprintln!("liao: {error}");
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// `liao config show`.
+pub fn show(args: &Sources) -> ExitCode {
+    match load(args) {
+        Ok(config) => {
+            print!("{}", config.show());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("liao: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// `liao check`: a line for each thing; 2 if one is wrong.
+pub fn check(args: Check) -> ExitCode {
+    let part = match args.part {
+        Part::Config => check::Part::All,
+        Part::Disk => check::Part::Disk,
+        Part::Ports => check::Part::Ports,
+        Part::Certs => check::Part::Certs,
+    };
+    let found = match load(&args.sources) {
+        Ok(config) => {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            let Ok(runtime) = runtime else {
+                return ExitCode::FAILURE;
+            };
+            runtime.block_on(check::check(&config, part))
+        }
+        Err(error) => vec![Finding::wrong(error.to_string(), "mend it")],
+    };
+    for one in &found {
+        println!("{one}");
+    }
+    if found.iter().all(|f| f.fine) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
     }
 }
 

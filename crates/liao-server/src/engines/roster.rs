@@ -1,7 +1,6 @@
 //! The contact list and the subscription states of one account (RFC 6121 sections 2, 3 and appendix A).
 
 use crate::hooks::Cx;
-use crate::limits;
 use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
 use liao_proto::{minidom::rxml, ns, stanza::Stanza};
@@ -140,7 +139,7 @@ pub fn remove(cx: &mut Cx<'_>, jid: &BareJid) -> Option<Contact> {
 
 /// Whether one more row fits.
 pub fn has_room(cx: &Cx<'_>, jid: &BareJid) -> bool {
-    cx.entity.roster.get(jid).is_some() || cx.entity.roster.len() < limits::ROSTER_SIZE
+    cx.entity.roster.get(jid).is_some() || cx.entity.roster.len() < cx.server.bounds.roster_size
 }
 
 /// A roster push: an IQ of type set to each interested resource.

@@ -2,7 +2,6 @@
 
 use crate::entity::Behind;
 use crate::hooks::{Cx, Flow, Module, Release, Spec};
-use crate::limits;
 use crate::server::{is_local, now_ms};
 use crate::store::{NewMessage, Op};
 use liao_proto::jid::Jid;
@@ -104,7 +103,8 @@ fn keep_or_give(cx: &mut Cx<'_>, stanza: &Stanza, targets: Vec<u64>) {
         }
         return;
     }
-    if targets.is_empty() && cx.entity.offline.waiting() >= limits::OFFLINE_MESSAGES as u64 {
+    if targets.is_empty() && cx.entity.offline.waiting() >= cx.server.bounds.offline_messages as u64
+    {
         return cx
             .route(stanza.error(
                 &ErrorKind::SERVICE_UNAVAILABLE.with_text("too many messages wait already"),

@@ -1,9 +1,9 @@
 //! The sockets gateway: programs that speak plain TCP or UDP appear to one account as contacts
 //! `tcp-1@sockets.DOMAIN` (DESIGN section 5). Numbers are never reused.
 
+use crate::config::Config;
 use crate::engines::roster;
 use crate::entity::Item;
-use crate::limits;
 use crate::server::{Server, random_id};
 use crate::services::Service;
 use crate::store::Op;
@@ -28,8 +28,15 @@ const UDP_IDLE: Duration = Duration::from_secs(15 * 60);
 const WAITING: usize = 64;
 
 struct Caller {
-    owner: BareJid,
-    words: mpsc::Sender<String>,
+    /// The accounts to which it appears.
+    audience: Vec<BareJid>,
+    words: mpsc::Sender<Said>,
+}
+
+/// What an account says to a caller.
+struct Said {
+    by: BareJid,
+    words: String,
 }
 
 /// The service and its listeners' shared state.
@@ -87,7 +94,7 @@ impl Gateway {
         let from = stanza.from.as_ref()?.to_bare();
         let caller = Gateway::caller_name(stanza)
             .and_then(|n| callers.get(&n))
-            .filter(|c| c.owner == from);
+            .filter(|c| c.audience.contains(&from));
         let Some(caller) = caller else {
             let gone = ErrorKind {
                 type_: "wait",
@@ -96,7 +103,10 @@ impl Gateway {
             .with_text("this caller has hung up");
             return Some(stanza.error(&gone));
         };
-        match caller.words.try_send(body) {
+        match caller.words.try_send(Said {
+            by: from,
+            words: body,
+        }) {
             // XEP-0184: the words are with the gateway's task for this peer.
             Ok(()) => None,
             Err(_) => Some(stanza.error(
@@ -114,7 +124,7 @@ impl Gateway {
                 let here = self
                     .lock()
                     .get(&name)
-                    .is_some_and(|c| c.owner == from.to_bare());
+                    .is_some_and(|c| c.audience.contains(&from.to_bare()));
                 Some(
                     Stanza::presence(if here { "" } else { "unavailable" })
                         .from(me)
@@ -150,13 +160,37 @@ impl Gateway {
         Some(stanza.result().child(&query))
     }
 
-    /// The account to which callers appear.
-    async fn owner(server: &Server) -> Option<BareJid> {
-        let named = server.config().get("sockets.owner").to_owned();
-        if !named.is_empty() {
-            return BareJid::new(&named).ok();
+    /// The accounts to which callers appear: the owner first, then `sockets.allow`.
+    async fn audience(server: &Server) -> Vec<BareJid> {
+        let config = server.config();
+        let mut all = Vec::new();
+        match config.get("sockets.owner") {
+            "" => all.extend(server.accounts.first_admin().await.ok().flatten()),
+            named => all.extend(BareJid::new(named).ok()),
         }
-        server.accounts.first_admin().await.ok().flatten()
+        all.extend(
+            config
+                .list("sockets.allow")
+                .filter_map(|j| BareJid::new(j).ok()),
+        );
+        let mut found: Vec<BareJid> = Vec::new();
+        for jid in all {
+            let known = server.accounts.exists(jid.as_str()).await;
+            if known.unwrap_or(false) && !found.contains(&jid) {
+                found.push(jid);
+            }
+        }
+        found
+    }
+
+    /// Why a caller finds nobody, in words for it.
+    async fn nobody(server: &Server) -> &'static str {
+        match server.accounts.list().await {
+            Ok(all) if all.is_empty() => {
+                "nobody has an account here yet; open the invite link that `liao serve` shows"
+            }
+            _ => "no account here takes calls; set sockets.owner in liao.toml to one that exists",
+        }
     }
 
     /// A new number, kept before it is used.
@@ -179,21 +213,20 @@ impl Gateway {
         Some(last + 1)
     }
 
-    /// Lets a caller appear: a contact, available, with its address as the name.
+    /// Takes a caller, gives it a name and lets it appear.
     async fn arrive(
         &self,
         server: &Arc<Server>,
         kind: &str,
         peer: SocketAddr,
-    ) -> Result<(Contact, mpsc::Receiver<String>), &'static str> {
-        if self.lock().len() >= limits::GATEWAY_CALLERS {
+    ) -> Result<(Contact, mpsc::Receiver<Said>), &'static str> {
+        if self.lock().len() >= server.bounds.gateway_callers {
             return Err("too many callers, try again later");
         }
-        let Some(owner) = Gateway::owner(server).await else {
-            return Err(
-                "nobody has an account here yet; open the invite link that `liao serve` shows",
-            );
-        };
+        let audience = Gateway::audience(server).await;
+        if audience.is_empty() {
+            return Err(Gateway::nobody(server).await);
+        }
         let Some(number) = self.number(server).await else {
             return Err("the disk cannot be written, try again later");
         };
@@ -202,40 +235,70 @@ impl Gateway {
             return Err("no name could be made");
         };
         let (words, receiver) = mpsc::channel(WAITING);
-        self.lock().insert(
-            name.clone(),
-            Caller {
-                owner: owner.clone(),
-                words,
-            },
-        );
-        let (contact, label) = (jid.clone(), format!("{name} ({peer})"));
-        server
-            .within(&owner, move |cx| {
-                roster::befriend(cx, &contact, Some(label), Some("Sockets".into()))
-            })
-            .await;
-        let contact = Contact {
+        let caller = Caller {
+            audience: Vec::new(),
+            words,
+        };
+        self.lock().insert(name.clone(), caller);
+        let mut contact = Contact {
             server: server.clone(),
+            config: server.config(),
+            label: format!("{name} ({peer})"),
             name,
             jid,
-            owner,
+            audience: Vec::new(),
             spoke: false,
         };
-        contact.presence("");
+        self.appear(&mut contact, audience).await;
         Ok((contact, receiver))
+    }
+
+    /// Shows a caller to exactly these accounts: a contact, available, with its address as the name.
+    async fn appear(&self, contact: &mut Contact, audience: Vec<BareJid>) {
+        let before = std::mem::replace(&mut contact.audience, audience.clone());
+        for old in before.iter().filter(|b| !audience.contains(b)) {
+            contact.presence("unavailable", old);
+        }
+        if let Some(caller) = self.lock().get_mut(&contact.name) {
+            caller.audience.clone_from(&audience);
+        }
+        for new in audience.iter().filter(|a| !before.contains(a)) {
+            let (jid, label) = (contact.jid.clone(), contact.label.clone());
+            contact
+                .server
+                .within(new, move |cx| {
+                    roster::befriend(cx, &jid, Some(label), Some("Sockets".into()))
+                })
+                .await;
+            contact.presence("", new);
+        }
+    }
+
+    /// Hands on what the caller said, after a reload to those whom the configuration names now; `true` if it said goodbye.
+    async fn hear(&self, contact: &mut Contact, heard: Vec<Incoming>) -> bool {
+        let config = contact.server.config();
+        if !Arc::ptr_eq(&config, &contact.config) {
+            contact.config = config;
+            let audience = Gateway::audience(&contact.server).await;
+            if !audience.is_empty() {
+                self.appear(contact, audience).await;
+            }
+        }
+        contact.hear(heard)
     }
 
     fn leave(&self, contact: &Contact) {
         self.lock().remove(&contact.name);
-        contact.presence("unavailable");
-        if !contact.spoke {
-            // Nobody said anything: the contact would only be litter.
-            let jid = contact.jid.clone();
-            contact.server.post(
-                contact.owner.clone(),
-                Item::Do(Box::new(move |cx| drop(roster::remove(cx, &jid)))),
-            );
+        for account in &contact.audience {
+            contact.presence("unavailable", account);
+            if !contact.spoke {
+                // Nobody said anything: the contact would only be litter.
+                let jid = contact.jid.clone();
+                contact.server.post(
+                    account.clone(),
+                    Item::Do(Box::new(move |cx| drop(roster::remove(cx, &jid)))),
+                );
+            }
         }
     }
 
@@ -281,7 +344,7 @@ impl Gateway {
                         Ok(0) | Err(_) => (talk.eof(), true),
                         Ok(n) => (talk.received(&space[..n]), false),
                     };
-                    if contact.hear(heard) || over {
+                    if self.hear(&mut contact, heard).await || over {
                         break;
                     }
                 }
@@ -310,7 +373,7 @@ impl Gateway {
                 let _ = caller.try_send(bytes);
                 continue;
             }
-            if callers.len() >= limits::GATEWAY_CALLERS {
+            if callers.len() >= server.bounds.gateway_callers {
                 continue;
             }
             let (sender, receiver) = mpsc::channel(WAITING);
@@ -346,7 +409,8 @@ impl Gateway {
             tokio::select! {
                 datagram = datagrams.recv() => {
                     until = Instant::now() + UDP_IDLE;
-                    if datagram.is_none_or(|d| contact.hear(talk.received(&d))) {
+                    let Some(datagram) = datagram else { break };
+                    if self.hear(&mut contact, talk.received(&datagram)).await {
                         break;
                     }
                 }
@@ -374,21 +438,24 @@ async fn refuse(stream: &mut TcpStream, talk: &mut Conversation, why: &str) {
     }
 }
 
-/// A caller as its owner sees it.
+/// A caller as the accounts see it.
 struct Contact {
     server: Arc<Server>,
+    /// The configuration of which `audience` was read.
+    config: Arc<Config>,
     name: String,
+    label: String,
     jid: BareJid,
-    owner: BareJid,
+    audience: Vec<BareJid>,
     spoke: bool,
 }
 
 impl Contact {
-    fn presence(&self, type_: &str) {
+    fn presence(&self, type_: &str, to: &BareJid) {
         self.server.route(
             Stanza::presence(type_)
                 .from(self.jid.clone())
-                .to(self.owner.clone()),
+                .to(to.clone()),
             None,
         );
     }
@@ -400,31 +467,29 @@ impl Contact {
                 return true;
             };
             self.spoke = true;
-            let body = format!(
-                "<body xmlns='{}'>{}</body>",
-                ns::CLIENT,
-                liao_proto::xml::escape(&words)
-            );
-            let message = Stanza::message("chat")
-                .id(Some(&random_id()))
-                .from(self.jid.clone())
-                .to(self.owner.clone())
-                .raw_child("body", ns::CLIENT, &body);
-            self.server.route(message, None);
+            for account in &self.audience {
+                self.write(account, &words);
+            }
         }
         false
     }
 
-    /// Queues words for the caller; what cannot be queued is told to the owner.
-    fn say(&mut self, talk: &mut Conversation, words: &str) {
+    fn write(&self, to: &BareJid, words: &str) {
+        let words = liao_proto::xml::escape(words);
+        let body = format!("<body xmlns='{}'>{words}</body>", ns::CLIENT);
+        let message = Stanza::message("chat")
+            .id(Some(&random_id()))
+            .from(self.jid.clone())
+            .to(to.clone())
+            .raw_child("body", ns::CLIENT, &body);
+        self.server.route(message, None);
+    }
+
+    /// Queues words for the caller; what cannot be queued is told to who said it.
+    fn say(&mut self, talk: &mut Conversation, said: &Said) {
         self.spoke = true;
-        if let Err(why) = talk.say(words) {
-            let body = format!("<body xmlns='{}'>(not sent: {why})</body>", ns::CLIENT);
-            let note = Stanza::message("chat")
-                .from(self.jid.clone())
-                .to(self.owner.clone());
-            self.server
-                .route(note.raw_child("body", ns::CLIENT, &body), None);
+        if let Err(why) = talk.say(&said.words) {
+            self.write(&said.by, &format!("(not sent: {why})"));
         }
     }
 }

@@ -211,6 +211,17 @@ pub fn is_there(folder: &Path) -> bool {
     folder.join(FILE).exists()
 }
 
+/// One value of the store in a folder, without opening it for writing: a server may be running on it.
+pub fn peek(
+    folder: &Path,
+    collection: &str,
+    owner: &str,
+    key: &str,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let connection = schema::connect_to_read(&folder.join(FILE))?;
+    read::value(&connection, collection, owner, key).map_err(StoreError::Sql)
+}
+
 /// A handle on an open store; clones share it.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);

@@ -81,6 +81,19 @@ impl Readers {
     }
 }
 
+pub(super) fn value(
+    connection: &Connection,
+    collection: &str,
+    owner: &str,
+    key: &str,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    let sql = "SELECT value FROM kv WHERE owner = ?1 AND collection = ?2 AND key = ?3";
+    connection
+        .prepare_cached(sql)?
+        .query_row(params![owner, collection, key], |r| r.get(0))
+        .optional()
+}
+
 impl Store {
     /// All rows of some collections of an owner: (collection, key, value).
     pub async fn load(
@@ -114,12 +127,7 @@ impl Store {
         key: &str,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let (owner, key) = (owner.to_owned(), key.to_owned());
-        let sql = "SELECT value FROM kv WHERE owner = ?1 AND collection = ?2 AND key = ?3";
-        let work = move |c: &Connection, _: &Mutex<Tail>| {
-            c.prepare_cached(sql)?
-                .query_row(params![owner, collection, key], |r| r.get(0))
-                .optional()
-        };
+        let work = move |c: &Connection, _: &Mutex<Tail>| value(c, collection, &owner, &key);
         self.readers().run(work).await
     }
 

@@ -1,7 +1,7 @@
 //! Opening, the schema's versions, and migration forward after a backup.
 
 use super::{StoreError, Sync};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,14 +24,31 @@ pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, StoreError>
     Ok(connection)
 }
 
-pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |r| r.get(0))?;
+/// A connection that changes nothing; an older schema is read as it is.
+pub(super) fn connect_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    refuse_newer(version(&connection)?, path)?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |r| r.get(0))
+}
+
+fn refuse_newer(found: i64, path: &Path) -> Result<(), StoreError> {
     if found > SCHEMA_VERSION {
         return Err(StoreError::Newer {
             path: path.to_owned(),
             found,
         });
     }
+    Ok(())
+}
+
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let found = version(connection)?;
+    refuse_newer(found, path)?;
     if found == SCHEMA_VERSION {
         return Ok(());
     }

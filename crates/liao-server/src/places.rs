@@ -1,0 +1,120 @@
+//! Connections counted by address, so that one address cannot take all of them.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The places of one listener. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Places {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    bound: usize,
+}
+
+/// One connection's place; free again when dropped.
+#[derive(Debug)]
+pub struct Place(Places, IpAddr);
+
+impl Places {
+    /// At most `bound` connections from one address.
+    pub fn new(bound: usize) -> Places {
+        Places {
+            counts: Arc::default(),
+            bound,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place, if the address has one left.
+    pub fn take(&self, address: IpAddr) -> Option<Place> {
+        let address = address.to_canonical();
+        let mut all = self.lock();
+        let count = all.entry(address).or_default();
+        if *count >= self.bound {
+            return None;
+        }
+        *count += 1;
+        drop(all);
+        Some(Place(self.clone(), address))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.0.lock();
+        if let Some(count) = all.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                all.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// A stream that holds its place as long as it lives. Proxies that are trusted have none: many come by them.
+pub struct Held<S> {
+    stream: S,
+    _place: Option<Place>,
+}
+
+impl<S> Held<S> {
+    /// Keeps both together.
+    pub fn new(stream: S, place: Option<Place>) -> Held<S> {
+        Held {
+            stream,
+            _place: place,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_its_bound_and_gets_its_places_back() {
+        let places = Places::new(2);
+        let home: IpAddr = "192.0.2.1".parse().unwrap();
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        let one = places.take(home).unwrap();
+        let _two = places.take(mapped).unwrap();
+        assert!(places.take(home).is_none());
+        assert!(places.take("192.0.2.2".parse().unwrap()).is_some());
+        drop(one);
+        assert!(places.take(mapped).is_some());
+        assert_eq!(places.lock().len(), 1, "nothing is kept of who is gone");
+    }
+}
