@@ -9,7 +9,7 @@ use crate::modules;
 use crate::server::Server;
 use liao_proto::jid::{BareJid, FullJid, Jid};
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -61,9 +61,17 @@ pub struct State {
     pub roster: Roster,
     /// Which archived messages nobody has been given yet.
     pub offline: Offline,
+    /// Every other collection that modules need, as it is in the store.
+    pub rows: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 impl State {
+    /// The rows of a collection that a module named in `Spec.needs`, by key.
+    pub fn rows(&self, collection: &str) -> &BTreeMap<String, Vec<u8>> {
+        static NONE: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        self.rows.get(collection).unwrap_or(&NONE)
+    }
+
     /// The session of this id.
     pub fn session(&mut self, id: u64) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|s| s.id == id)

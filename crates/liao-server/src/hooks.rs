@@ -4,6 +4,7 @@
 
 use crate::entity::State;
 use crate::mailbox::Credit;
+use crate::modules;
 use crate::server::Server;
 use crate::store::Op;
 use bytes::Bytes;
@@ -152,9 +153,13 @@ impl Cx<'_> {
         self.out.releases.push(Release::Session { session, bytes });
     }
 
-    /// Writes a value of the entity in the store.
+    /// Writes a value of the entity in the store, and in the state if hooks read this collection.
     pub fn put(&mut self, collection: &'static str, key: &str, value: Vec<u8>) {
         let owner = self.entity.bare.to_string();
+        if modules::is_row(collection) {
+            let rows = self.entity.rows.entry(collection.to_owned()).or_default();
+            rows.insert(key.to_owned(), value.clone());
+        }
         self.out.ops.push(Op::Put {
             collection,
             owner,
@@ -163,9 +168,12 @@ impl Cx<'_> {
         });
     }
 
-    /// Deletes a value of the entity in the store.
+    /// Deletes a value of the entity in the store, and in the state.
     pub fn delete(&mut self, collection: &'static str, key: &str) {
         let owner = self.entity.bare.to_string();
+        if let Some(rows) = self.entity.rows.get_mut(collection) {
+            rows.remove(key);
+        }
         self.out.ops.push(Op::Delete {
             collection,
             owner,

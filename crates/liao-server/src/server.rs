@@ -295,6 +295,7 @@ impl Server {
                 cx.entity.behind = Behind::Nobody;
                 cx.entity.roster = Default::default();
                 cx.entity.offline = Default::default();
+                cx.entity.rows.clear();
             })),
         );
     }
@@ -395,6 +396,7 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
         sessions: Vec::new(),
         roster: Default::default(),
         offline: Default::default(),
+        rows: Default::default(),
     };
     if *bare == server.domain {
         state.behind = Behind::Domain;
@@ -433,7 +435,7 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
                 match collection.as_str() {
                     engines::roster::COLLECTION => state.roster.load(&key, &value),
                     engines::offline::COLLECTION => state.offline.load(&value),
-                    _ => {}
+                    _ => drop(state.rows.entry(collection).or_default().insert(key, value)),
                 }
             }
             state.offline.set_head(head);

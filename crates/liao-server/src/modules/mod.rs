@@ -1,5 +1,6 @@
 //! THE table: every feature of the server, one row each. The order is the priority.
 
+use crate::engines;
 use crate::hooks::{At, Module};
 use std::sync::OnceLock;
 
@@ -54,6 +55,12 @@ pub fn needs() -> &'static [&'static str] {
         all.dedup();
         all
     })
+}
+
+/// Whether a collection is kept in the state as plain rows: needed, and without an engine that reads it.
+pub fn is_row(collection: &str) -> bool {
+    let read = [engines::roster::COLLECTION, engines::offline::COLLECTION];
+    needs().contains(&collection) && !read.contains(&collection)
 }
 
 #[cfg(test)]
