@@ -68,6 +68,12 @@ pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0359.
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// XEP-0386.
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// XEP-0388.
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// XEP-0440.
+pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0401 easy user onboarding: the invite command.
 pub const INVITE: &str = "urn:xmpp:invite#invite";
 /// XEP-0401: create-account command.

@@ -2,6 +2,8 @@
 
 use crate::engines;
 use crate::hooks::{At, Module};
+use liao_proto::minidom::Element;
+use liao_proto::ns;
 use std::sync::OnceLock;
 
 mod commands;
@@ -40,6 +42,21 @@ pub fn for_iq(name: &str, ns: &str, at: At) -> Option<&'static dyn Module> {
             .iqs
             .iter()
             .any(|(n, s, a)| *n == name && *s == ns && *a == at)
+    })
+}
+
+/// Who is asked when a resource is bound with this `<bind/>` (XEP-0386 section 3.2), in the order of the table: for
+/// each of its children the modules that name its namespace, for the whole of it those that name Bind 2 itself.
+pub fn inline(bind: &Element) -> impl Iterator<Item = (&'static dyn Module, &Element)> {
+    let requests = std::iter::once(bind).chain(bind.children().filter(|c| c.ns() != ns::BIND2));
+    let requests: Vec<&Element> = requests.collect();
+    ALL.iter().copied().flat_map(move |module| {
+        let asked: Vec<_> = requests
+            .iter()
+            .filter(|r| module.spec().inline.contains(&r.ns().as_str()))
+            .map(|r| (module, *r))
+            .collect();
+        asked
     })
 }
 
