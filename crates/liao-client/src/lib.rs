@@ -4,14 +4,17 @@
 //! what a person would remember of its events. [`Store`] keeps accounts, pins, messages and the address book on disk.
 
 mod backend;
+mod features;
 mod model;
 pub mod sockets;
 mod store;
 pub mod xmpp;
 
-pub use backend::{Backend, Command, Contact, Event, Failure, Link, Message, Peer, Show, State};
+pub use backend::{
+    Backend, Command, Contact, Event, Failure, Link, Message, Older, Peer, Show, State,
+};
 pub use model::{Lookup, Model};
-pub use store::{Account, Store, StoreError};
+pub use store::{Account, Kept, Store, StoreError};
 
 /// A random id for a message or a connection: 96 bits in hex.
 pub fn random_id() -> String {

@@ -71,7 +71,12 @@ impl Model {
             }
             Event::Request { peer, .. } => self.person(peer).requests = true,
             Event::Message(message) => self.message(message),
-            Event::Notice(_) | Event::Ready | Event::State { .. } => {}
+            Event::ReadElsewhere { peer } => self.read(peer),
+            Event::Notice(_)
+            | Event::Ready
+            | Event::State { .. }
+            | Event::CaughtUp { .. }
+            | Event::History { .. } => {}
         }
     }
 

@@ -34,6 +34,8 @@ pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// XEP-0050.
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0059.
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// XEP-0066 (jabber:x:oob).
 pub const OOB: &str = "jabber:x:oob";
 /// XEP-0077.
@@ -62,6 +64,12 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const ATTENTION: &str = "urn:xmpp:attention:0";
 /// XEP-0249.
 pub const CONFERENCE: &str = "jabber:x:conference";
+/// XEP-0280.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0297.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0313.
+pub const MAM: &str = "urn:xmpp:mam:2";
 /// XEP-0333.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334.
@@ -119,6 +127,10 @@ pub const KNOWN: &[&str] = &[
     DELAY,
     ATTENTION,
     CONFERENCE,
+    CARBONS,
+    FORWARD,
+    MAM,
+    RSM,
     MARKERS,
     HINTS,
     STANZA_ID,

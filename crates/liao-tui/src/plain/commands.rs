@@ -40,6 +40,8 @@ pub enum Line {
     Presence(Option<Show>, Option<String>),
     /// The last messages.
     History(usize),
+    /// What somebody said was read.
+    Read(String),
     /// This table.
     Help,
     /// The end.
@@ -157,6 +159,13 @@ pub static ALL: &[Row] = &[
                 t.parse().ok().map(Line::History)
             }
         },
+    },
+    Row {
+        names: ["read", "已读"],
+        place: Place::Account,
+        usage: "/read NAME",
+        what: "tell NAME that you have read all, if they want to know",
+        parse: |t| one(t).map(Line::Read),
     },
     Row {
         names: ["book", "地址簿"],

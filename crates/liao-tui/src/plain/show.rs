@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use liao_client::{Event, Message, Model, State};
+use liao_client::{Event, Kept, Message, Model, Older, State};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -88,15 +88,26 @@ impl Screen {
             Form::Pipe { bare: false } => {
                 self.out(&format!("{name}: {}", message.text.replace('\n', "⏎")))
             }
-            Form::Json => self.out(
-                &json!({
-                    "event": "message", "peer": message.peer, "name": name, "outgoing": message.outgoing,
-                    "id": message.id, "text": message.text, "delayed": message.delayed,
-                    "time": liao_proto::xep::delay::utc_from_ms(message.time_ms),
-                })
-                .to_string(),
-            ),
+            Form::Json => {
+                let mut line = message_json(message);
+                line["name"] = name.into();
+                self.out(&line.to_string())
+            }
         }
+    }
+
+    /// A stretch of a conversation, and what there is before it.
+    fn history(&self, messages: &[Kept], older: Older, name: &str) -> std::io::Result<()> {
+        if older == Older::There {
+            self.notice("older messages are on the server only")?;
+        }
+        for kept in messages {
+            self.message(&kept.message, name, true)?;
+            if kept.message.outgoing && self.form == Form::Terminal {
+                self.out(&format!("        ({})", state(&kept.state)))?;
+            }
+        }
+        Ok(())
     }
 
     /// Anything else that happened.
@@ -106,6 +117,15 @@ impl Screen {
                 Some(value) => self.out(&value.to_string()),
                 None => Ok(()),
             };
+        }
+        if let Event::History {
+            peer,
+            messages,
+            older,
+            ..
+        } = event
+        {
+            return self.history(messages, *older, model.name(peer));
         }
         match words(event, model) {
             Some(words) => self.notice(&words),
@@ -165,6 +185,26 @@ fn meaning(show: &str) -> &'static str {
     }
 }
 
+/// How far a message has come, in a word.
+fn state(state: &State) -> &'static str {
+    match state {
+        State::Queued => "queued",
+        State::Waiting { .. } => "waiting",
+        State::Sent => "sent",
+        State::Delivered => "delivered",
+        State::Read => "read",
+        State::Failed { .. } => "failed",
+    }
+}
+
+fn message_json(message: &Message) -> Value {
+    json!({
+        "event": "message", "peer": message.peer, "outgoing": message.outgoing, "id": message.id,
+        "text": message.text, "delayed": message.delayed,
+        "time": liao_proto::xep::delay::utc_from_ms(message.time_ms),
+    })
+}
+
 fn as_json(event: &Event) -> Option<Value> {
     Some(match event {
         Event::Notice(text) => json!({"event": "notice", "text": text}),
@@ -190,18 +230,38 @@ fn as_json(event: &Event) -> Option<Value> {
         Event::Request { peer, greeting } => {
             json!({"event": "request", "peer": peer, "greeting": greeting})
         }
-        Event::State { id, state } => {
-            let (word, more) = match state {
-                State::Queued => ("queued", Value::Null),
-                State::Waiting { left, of } => ("waiting", json!({"left": left, "of": of})),
-                State::Sent => ("sent", Value::Null),
-                State::Delivered => ("delivered", Value::Null),
-                State::Failed { why } => ("failed", json!({"why": why})),
+        Event::State { id, state: of } => {
+            let more = match of {
+                State::Waiting { left, of } => json!({"left": left, "of": of}),
+                State::Failed { why } => json!({"why": why}),
+                _ => Value::Null,
             };
-            json!({"event": "state", "id": id, "state": word, "more": more})
+            json!({"event": "state", "id": id, "state": state(of), "more": more})
         }
         Event::Closed { error } => {
             json!({"event": "closed", "error": error.as_ref().map(ToString::to_string)})
+        }
+        Event::CaughtUp { messages } => json!({"event": "caught_up", "messages": messages}),
+        Event::ReadElsewhere { peer } => json!({"event": "read_elsewhere", "peer": peer}),
+        Event::History {
+            peer,
+            before,
+            messages,
+            older,
+        } => {
+            let line = |kept: &Kept| {
+                let mut line = message_json(&kept.message);
+                line["n"] = kept.n.into();
+                line["state"] = state(&kept.state).into();
+                line
+            };
+            let older = match older {
+                Older::Nothing => "nothing",
+                Older::Here => "here",
+                Older::There => "there",
+            };
+            let messages: Vec<Value> = messages.iter().map(line).collect();
+            json!({"event": "history", "peer": peer, "before": before, "messages": messages, "older": older})
         }
         Event::Message(_) => return None,
     })
