@@ -66,6 +66,7 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
         AdminVerb::Invite { admin, from } => json!({"do": "invite", "admin": admin, "from": from}),
         AdminVerb::Sessions => json!({"do": "sessions"}),
         AdminVerb::Stats => json!({"do": "stats"}),
+        AdminVerb::Uploads => json!({"do": "uploads"}),
         AdminVerb::Reload => json!({"do": "reload"}),
     })
 }
@@ -116,15 +117,18 @@ fn show(answer: &Value) {
 fn row(row: &Value) {
     match row {
         Value::Object(fields) => {
-            let words: Vec<String> = ["jid", "admin", "created", "peer", "carrier", "since"]
-                .iter()
-                .filter_map(|k| fields.get(*k))
-                .map(|v| match v {
-                    Value::String(s) => s.clone(),
-                    Value::Bool(true) => "admin".to_owned(),
-                    _ => String::new(),
-                })
-                .collect();
+            let words: Vec<String> = [
+                "jid", "admin", "created", "peer", "carrier", "since", "files", "bytes",
+            ]
+            .iter()
+            .filter_map(|k| Some((*k, fields.get(*k)?)))
+            .map(|(k, v)| match v {
+                Value::String(s) => s.clone(),
+                Value::Bool(true) => "admin".to_owned(),
+                Value::Number(n) => format!("{n} {k}"),
+                _ => String::new(),
+            })
+            .collect();
             println!("{}", words.join("  "));
         }
         Value::String(text) => println!("{text}"),

@@ -2,3 +2,4 @@
 
 pub mod delay;
 pub mod invite;
+pub mod upload;

@@ -3,3 +3,4 @@
 pub mod offline;
 pub mod presence;
 pub mod roster;
+pub mod uploads;

@@ -2,6 +2,8 @@
 
 use super::{Page, routes};
 use crate::c2s;
+use crate::engines::uploads::Uploads;
+use crate::limits;
 use crate::peer;
 use crate::places::{Held, Places};
 use crate::server::Server;
@@ -14,11 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS, but to proxies that are trusted.
-pub async fn plain(server: Arc<Server>, listener: TcpListener) {
+pub async fn plain(server: Arc<Server>, uploads: Arc<Uploads>, listener: TcpListener) {
     let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
     let known = server.clone();
     let app = routes(Page {
         server,
+        uploads,
         secure: false,
         only_proxies: !local,
     });
@@ -34,7 +37,12 @@ pub async fn plain(server: Arc<Server>, listener: TcpListener) {
 }
 
 /// HTTPS.
-pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
+pub async fn tls(
+    server: Arc<Server>,
+    uploads: Arc<Uploads>,
+    listener: TcpListener,
+    config: c2s::Tls,
+) {
     let mut taking = Taking {
         places: Places::new(server.bounds.connections_per_address),
         server: server.clone(),
@@ -42,6 +50,7 @@ pub async fn tls(server: Arc<Server>, listener: TcpListener, config: c2s::Tls) {
     };
     let app = routes(Page {
         server,
+        uploads,
         secure: true,
         only_proxies: false,
     });
@@ -87,7 +96,8 @@ impl axum::serve::Listener for Taking {
             let trusted = self.server.config().trusted_proxies();
             let place = self.places.take(peer.ip());
             if place.is_some() || peer::is_among(&trusted, peer.ip()) {
-                return (Held::new(stream, place), peer);
+                let stall = Duration::from_secs(limits::WRITE_STALL_S);
+                return (Held::new(stream, place, stall), peer);
             }
         }
     }

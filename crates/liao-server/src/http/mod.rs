@@ -3,10 +3,12 @@
 mod host_meta;
 mod invite;
 mod listen;
+mod upload;
 mod websocket;
 
 pub use listen::{plain, tls};
 
+use crate::engines::uploads::Uploads;
 use crate::peer::Peer;
 use crate::server::Server;
 use axum::Router;
@@ -24,6 +26,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 struct Page {
     server: Arc<Server>,
+    uploads: Arc<Uploads>,
     /// TLS ends here.
     secure: bool,
     /// Others than proxies are only shown the way to HTTPS.
@@ -42,6 +45,7 @@ fn routes(page: Page) -> Router {
             get(host_meta::host_meta_json),
         )
         .route("/invite/{token}", get(invite::invite).post(invite::redeem))
+        .route("/upload/{id}/{name}", upload::methods())
         .route(
             "/ca.pem",
             get(async |State(at): State<Page>| authority(&at.server)),
@@ -81,7 +85,8 @@ fn to_https(link: &str, request: &Request) -> Response {
         .parse::<SocketAddr>()
         .map(|a| a.ip())
         .or_else(|_| asked.trim_matches(['[', ']']).parse::<IpAddr>());
-    let port = link.rsplit(':').next().unwrap_or_default();
+    let port = link.rsplit_once(':').map_or("", |(_, port)| port);
+    let port = port.parse().unwrap_or(443u16);
     let host = match address {
         Ok(address) => format!("{}:{port}", crate::banner::host(address)),
         Err(_) => link.to_owned(),
