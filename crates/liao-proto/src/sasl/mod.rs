@@ -4,12 +4,14 @@
 mod binding;
 mod choice;
 mod client;
+mod profile;
 mod scram;
 mod server;
 
 pub use binding::{Binding, BindingType};
 pub use choice::{ChoiceError, Offer};
 pub use client::{Channel, Client, ClientError};
+pub use profile::Profile;
 pub use scram::{Credentials, ITERATIONS, PasswordError, ScramKeys};
 pub use server::{Server, Step};
 
