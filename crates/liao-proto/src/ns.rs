@@ -62,6 +62,8 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const ATTENTION: &str = "urn:xmpp:attention:0";
 /// XEP-0249.
 pub const CONFERENCE: &str = "jabber:x:conference";
+/// XEP-0280.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// XEP-0333.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334.
