@@ -4,6 +4,7 @@
 use super::connect::{ask, begin, element, network, send};
 use super::session::{Managing, Start};
 use crate::backend::Failure;
+use crate::store::Store;
 use liao_net::Wire;
 use liao_proto::jid::{BareJid, Jid};
 use liao_proto::minidom::Element;
@@ -26,6 +27,10 @@ pub struct Wish<'a> {
     pub listen: bool,
     /// This program on this machine, the same each time (XEP-0388 section 2.3).
     pub agent: Option<&'a str>,
+    /// Where it is kept that a server can bind channels.
+    pub store: &'a Store,
+    /// The person vouched for this connection's certificate.
+    pub trusting: bool,
     /// A stream to be resumed: its SM-ID and what was handled of it.
     pub previous: Option<(String, u32)>,
 }
@@ -242,6 +247,47 @@ async fn enter_by_sasl2(
     Ok((Some(who.trim().to_owned()), start))
 }
 
+/// Who could bind channels once can do so always: less is a sign of somebody in between, who takes it out of the
+/// server's offer. A WebSocket has no part in this.
+fn expect_binding(wire: &Wire, wish: &Wish<'_>, channel: &Channel) -> Result<(), Failure> {
+    let bound = matches!(channel, Channel::Bound(_));
+    if bound || wish.trusting || wire.bindings().is_empty() {
+        return Ok(());
+    }
+    let before = wish.store.pin(&bound_before(wish));
+    match before.map_err(|e| Failure::Refused(e.to_string()))? {
+        None => Ok(()),
+        Some(kind) if kind.is_empty() => Ok(()),
+        Some(_) => Err(Failure::Refused(format!(
+            "{} used to prove at each login that nobody sits in between, and does not offer to any more.\n\
+             Somebody may be listening in. If you know why it changed, say so with --trust FINGERPRINT (the \
+             certificate's, as the server shows it).",
+            wish.jid.domain()
+        ))),
+    }
+}
+
+/// No host has such a name.
+fn bound_before(wish: &Wish<'_>) -> String {
+    format!("login:{}", wish.jid.domain())
+}
+
+/// After a login on this channel.
+fn remember_binding(wish: &Wish<'_>, channel: &Channel) -> Result<(), Failure> {
+    let key = bound_before(wish);
+    let kind = match channel {
+        Channel::Bound(binding) => binding.kind.name(),
+        // The person has vouched for it.
+        _ => "",
+    };
+    let known = wish.store.pin(&key);
+    let kept = known.and_then(|known| match known.unwrap_or_default() == kind {
+        true => Ok(()),
+        false => wish.store.set_pin(&key, kind),
+    });
+    kept.map_err(|e| Failure::Refused(e.to_string()))
+}
+
 /// The exchange of either profile; the success. `extras` go with the first message of SASL2.
 async fn authenticate(
     wire: &mut Wire,
@@ -251,6 +297,7 @@ async fn authenticate(
     wish: &Wish<'_>,
     extras: &str,
 ) -> Result<Element, Failure> {
+    expect_binding(wire, wish, channel)?;
     let user = wish.jid.node().map(|n| n.as_str().to_owned());
     let user = user.unwrap_or_default();
     let client = Client::new(mechanism, &user, wish.password);
@@ -288,6 +335,7 @@ async fn authenticate(
                     client.finish(&data).map_err(unproved)?;
                 }
                 wire.forget_bindings();
+                remember_binding(wish, channel)?;
                 return Ok(answer);
             }
             "continue" => return Err(further(&answer)),

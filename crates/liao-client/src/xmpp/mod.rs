@@ -170,6 +170,8 @@ impl Program {
                 password: &account.password,
                 resource: &resource,
                 listen: self.xmpp.listen,
+                store: &self.xmpp.store,
+                trusting: self.xmpp.trust.is_some(),
                 agent: self.agent.as_ref().map(|a| a.id.as_str()),
                 previous,
             };
