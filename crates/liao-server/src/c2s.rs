@@ -5,6 +5,7 @@ use crate::backoff::Try;
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::Mailbox;
+use crate::modules;
 use crate::peer::Peer;
 use crate::registration::{self, Ticket};
 use crate::server::{Server, random_id};
@@ -235,6 +236,7 @@ impl Connection {
                 }
             }
         }
+        out.push_str(&modules::stream_features(&self.server, self.user.is_some()));
         out.push_str("</stream:features>");
         out
     }
