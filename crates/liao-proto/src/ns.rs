@@ -90,6 +90,12 @@ pub const HINTS: &str = "urn:xmpp:hints";
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// XEP-0377.
 pub const REPORTING: &str = "urn:xmpp:reporting:1";
+/// XEP-0386.
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// XEP-0388.
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// XEP-0440.
+pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0401 easy user onboarding: the invite command.
 pub const INVITE: &str = "urn:xmpp:invite#invite";
 /// XEP-0401: create-account command.

@@ -2,7 +2,7 @@
 //! (RFC 6120 sections 4 to 7, RFC 7395, XEP-0077, XEP-0445).
 
 use crate::backoff::Try;
-use crate::entity::Item;
+use crate::entity::{self, Item, Wanted};
 use crate::limits;
 use crate::mailbox::Mailbox;
 use crate::modules;
@@ -484,7 +484,10 @@ impl Connection {
         let Some(request) = request else {
             return Err(Stop::Error("not-authorized", "bind a resource first"));
         };
-        let wanted = request.get_child("resource", ns::BIND).map(Element::text);
+        let wanted = Wanted {
+            resource: request.get_child("resource", ns::BIND).map(Element::text),
+            ..Wanted::default()
+        };
         let (reply, answer) = tokio::sync::oneshot::channel();
         let mailbox = Arc::new(Mailbox::new(self.server.bounds.mailbox_bytes));
         let id = self.server.session_id();
@@ -501,7 +504,7 @@ impl Connection {
             .await
             .unwrap_or(Err(ErrorKind::INTERNAL_SERVER_ERROR))
         {
-            Ok(full) => {
+            Ok(entity::Bound { full, .. }) => {
                 let mut jid = Element::bare("jid", ns::BIND);
                 jid.append_text(full.as_str());
                 let mut bind = Element::bare("bind", ns::BIND);

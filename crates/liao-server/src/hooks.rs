@@ -36,6 +36,9 @@ pub struct Spec {
     pub iqs: &'static [(&'static str, &'static str, At)],
     /// Collections of the store that its hooks read.
     pub needs: &'static [&'static str],
+    /// Namespaces of what a client may ask for while its resource is bound; stream features name them (XEP-0386
+    /// section 3.1). Who names `urn:xmpp:bind:0` itself is asked at each such binding and is not named.
+    pub inline: &'static [&'static str],
     /// One line for people.
     pub doc: &'static str,
 }
@@ -49,6 +52,7 @@ impl Spec {
         account_features: &[],
         iqs: &[],
         needs: &[],
+        inline: &[],
         doc: "",
     };
 }
@@ -61,6 +65,16 @@ pub enum Answer {
     Error(ErrorKind),
     /// The answer comes from a task that the module gave to [`Cx::answer_later`].
     Later,
+}
+
+/// The answer to what was asked for while a resource was bound; it is put into `<bound/>` (XEP-0386 section 3.2).
+pub enum Inline {
+    /// Done, and nothing is to be said of it.
+    Nothing,
+    /// This.
+    Answer(Element),
+    /// What this work outside of the entity gives; the client waits for it.
+    Later(Pin<Box<dyn Future<Output = Option<Element>> + Send>>),
 }
 
 /// Whether a stanza goes on.
@@ -203,6 +217,11 @@ pub trait Module: Sync {
     /// A stanza for the entity arrived; an IQ before it goes to the session that it is for, or is answered.
     fn on_deliver(&self, _cx: &mut Cx<'_>, _stanza: &mut Stanza) -> Flow {
         Flow::Continue
+    }
+    /// A resource is being bound, and the client asks for this at the same time: an element in one of the namespaces
+    /// of `Spec.inline`, or for `urn:xmpp:bind:0` the whole `<bind/>`. The session is listed; nothing has reached it.
+    fn on_inline(&self, _cx: &mut Cx<'_>, _session: u64, _request: &Element) -> Inline {
+        Inline::Nothing
     }
     /// A session changed.
     fn on_session(&self, _cx: &mut Cx<'_>, _change: SessionChange) {}

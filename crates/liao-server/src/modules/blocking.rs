@@ -216,7 +216,7 @@ fn vanish(cx: &mut Cx<'_>, entry: &Jid) {
             .filter(|to| matching::meets(entry.as_str(), to))
             .cloned()
             .collect();
-        met.iter().for_each(|to| drop(session.directed.remove(to)));
+        session.directed.retain(|to| !met.contains(to));
         let seen = watchers.iter().filter(|_| session.presence.is_some());
         let twice = |to: &&Jid| !watchers.contains(&Jid::from(to.to_bare()));
         for to in seen.chain(met.iter().filter(twice)) {

@@ -3,6 +3,9 @@
 use crate::engines;
 use crate::hooks::{At, Module};
 use crate::server::Server;
+=======
+use liao_proto::minidom::Element;
+use liao_proto::ns;
 use std::sync::OnceLock;
 
 mod activity;
@@ -69,6 +72,21 @@ pub fn stream_features(server: &Server, logged_in: bool) -> String {
         module.stream_features(server, logged_in, &mut out);
     }
     out
+}
+
+/// Who is asked when a resource is bound with this `<bind/>` (XEP-0386 section 3.2), in the order of the table: for
+/// each of its children the modules that name its namespace, for the whole of it those that name Bind 2 itself.
+pub fn inline(bind: &Element) -> impl Iterator<Item = (&'static dyn Module, &Element)> {
+    let requests = std::iter::once(bind).chain(bind.children().filter(|c| c.ns() != ns::BIND2));
+    let requests: Vec<&Element> = requests.collect();
+    ALL.iter().copied().flat_map(move |module| {
+        let asked: Vec<_> = requests
+            .iter()
+            .filter(|r| module.spec().inline.contains(&r.ns().as_str()))
+            .map(|r| (module, *r))
+            .collect();
+        asked
+    })
 }
 
 /// The collections that hooks read.
