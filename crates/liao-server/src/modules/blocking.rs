@@ -1,6 +1,6 @@
 //! Blocking (XEP-0191), with reports of spam and abuse (XEP-0377).
 
-use crate::accounts::{REPORT, Report};
+use crate::accounts::{REPORT, REPORTED, Report};
 use crate::engines::blocking::{COLLECTION, is_blocked};
 use crate::engines::roster::set;
 use crate::engines::{matching, presence};
@@ -13,9 +13,6 @@ use liao_proto::stanza::{ErrorKind, Kind, Stanza};
 use liao_proto::{minidom::Element, ns};
 
 pub struct Blocking;
-
-/// How many reports of the account are kept, under the key `""`.
-const REPORTED: &str = "reported";
 
 static SPEC: Spec = Spec {
     name: "blocking",

@@ -3,7 +3,6 @@
 use crate::engines;
 use crate::hooks::{At, Module};
 use crate::server::Server;
-=======
 use liao_proto::minidom::Element;
 use liao_proto::ns;
 use std::sync::OnceLock;
