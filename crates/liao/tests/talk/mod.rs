@@ -62,6 +62,7 @@ pub struct Stage {
     folder: PathBuf,
     server: Option<Program>,
     c2s: String,
+    c2s_tls: String,
     accounts: Vec<String>,
     environment: Vec<(String, String)>,
     sessions: BTreeMap<String, Session>,
@@ -83,6 +84,7 @@ impl Stage {
             folder,
             server: None,
             c2s: String::new(),
+            c2s_tls: String::new(),
             accounts: Vec::new(),
             environment: Vec::new(),
             sessions: BTreeMap::new(),
@@ -109,6 +111,7 @@ impl Stage {
         let text = std::fs::read_to_string(self.folder.join("data/addresses.json")).unwrap();
         let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
         self.c2s = addresses["c2s"].as_str().unwrap().to_owned();
+        self.c2s_tls = addresses["c2s_tls"].as_str().unwrap().to_owned();
         self.server = Some(server);
     }
 
@@ -164,6 +167,25 @@ impl Stage {
         if !silently {
             session.begin().await?;
         }
+        self.sessions.insert(key.to_owned(), session);
+        Ok(())
+    }
+
+    /// Direct TLS and a stream up to its features, which are news.
+    async fn connect_tls(&mut self, key: &str) -> Result<(), String> {
+        let (host, port) = self.c2s_tls.rsplit_once(':').ok_or("no address")?;
+        let (config, _) = liao_net::tls::client_config(None, &["xmpp-client"]).map_err(wrong)?;
+        let port = port.parse().map_err(wrong)?;
+        let io = liao_net::tls::connect(host, port, "localhost", config).await;
+        let io = io.map_err(wrong)?;
+        let bindings = liao_net::tls::bindings(&io);
+        let mut session = Session {
+            wire: Wire::bound(io, bindings, Limits::default()),
+            full: String::new(),
+            features: None,
+            news: VecDeque::new(),
+        };
+        session.begin_with_news().await?;
         self.sessions.insert(key.to_owned(), session);
         Ok(())
     }
@@ -426,6 +448,8 @@ impl Stage {
                 let key = self.key(who)?;
                 self.sessions.remove(&key);
             }
+            [who, "has", "an", "account"] => self.account(who)?,
+            [who, "connects", "with", "TLS"] => self.connect_tls(who).await?,
             [who, "connects"] => self.connect(who, false).await?,
             [who, "connects", "silently"] => self.connect(who, true).await?,
             [who, "sends:"] => {
@@ -473,6 +497,13 @@ impl Drop for Stage {
 
 impl Session {
     async fn begin(&mut self) -> Result<(), String> {
+        self.begin_with_news().await?;
+        self.news.clear();
+        Ok(())
+    }
+
+    /// The stream's features are left to be looked at.
+    async fn begin_with_news(&mut self) -> Result<(), String> {
         let to = Some("localhost".to_owned());
         self.wire.queue_open(&Header {
             to,
@@ -481,7 +512,9 @@ impl Session {
         });
         match self.event().await? {
             Event::Open(_) => {
-                self.features = Some(self.element().await?);
+                let features = self.element().await?;
+                self.features = Some(features.clone());
+                self.news.push_back(features);
                 Ok(())
             }
             other => Err(format!("no stream, but {other:?}")),
