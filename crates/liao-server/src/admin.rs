@@ -1,7 +1,7 @@
 //! Administration: a unix socket in the data folder, one JSON object a line each way; or, when no server runs,
 //! the same on the store itself.
 
-use crate::accounts::{AccountError, Accounts, INVITE_TTL};
+use crate::accounts::{AccountError, Accounts, INVITE_TTL, REPORTED};
 use crate::engines::uploads::Uploads;
 use crate::listener::Reloader;
 use crate::store::{Store, Sync};
@@ -95,6 +95,9 @@ async fn running(at: &Reloader, request: &Value) -> Value {
                 {
                     server.account_removed(&jid);
                 }
+                if what == "reports" && request["clear"] == true {
+                    forget_reported(server, &answer);
+                }
                 if what == "invite"
                     && let Ok(invite) = serde_json::from_value(answer["invite"].take())
                 {
@@ -120,6 +123,16 @@ async fn usage(store: &Store) -> Value {
     }
 }
 
+/// Who reported may report again.
+fn forget_reported(server: &crate::server::Server, answer: &Value) {
+    let reports = answer["reports"].as_array().into_iter().flatten();
+    let by = reports.filter_map(|r| BareJid::new(r["by"].as_str()?).ok());
+    for by in by.collect::<std::collections::BTreeSet<_>>() {
+        let forget = |cx: &mut crate::hooks::Cx<'_>| drop(cx.entity.rows.remove(REPORTED));
+        server.post(by, crate::entity::Item::Do(Box::new(forget)));
+    }
+}
+
 async fn on_accounts(
     accounts: &Accounts,
     what: &str,
@@ -139,6 +152,10 @@ async fn on_accounts(
             json!({"ok": true})
         }
         "user-list" => json!({"ok": true, "users": accounts.list().await?}),
+        "reports" => {
+            let clear = request["clear"].as_bool().unwrap_or(false);
+            json!({"ok": true, "reports": accounts.reports(clear).await?})
+        }
         "invite" => {
             let from = match text("from") {
                 "" => None,

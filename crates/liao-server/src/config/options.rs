@@ -2,6 +2,7 @@
 
 use crate::limits;
 use crate::peer::Network;
+use liao_proto::xep::external::Service;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -11,6 +12,8 @@ use std::sync::LazyLock;
 pub enum Kind {
     /// `"text"`.
     Text,
+    /// `"text"` that is not shown.
+    Secret,
     /// `["one", "two"]`; in a variable `one,two`.
     List,
     /// `true` or `false`.
@@ -40,6 +43,15 @@ const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
     }
 }
 
+const fn of(kind: Kind, key: &'static str, default: &'static str) -> Opt {
+    Opt {
+        key,
+        default: Cow::Borrowed(default),
+        live: true,
+        kind,
+    }
+}
+
 const fn switch(key: &'static str, live: bool) -> Opt {
     Opt {
         key,
@@ -58,15 +70,6 @@ const fn list(key: &'static str, live: bool) -> Opt {
     }
 }
 
-const fn number(key: &'static str, default: &'static str, least: u64, most: u64) -> Opt {
-    Opt {
-        key,
-        default: Cow::Borrowed(default),
-        live: true,
-        kind: Kind::Number(least, most),
-    }
-}
-
 /// THE table of options: these, and the bounds of [`limits::BOUNDS`].
 pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     let bounds = limits::BOUNDS.iter().map(|b| Opt {
@@ -78,7 +81,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 20] = [
+const WORDS: [Opt; 30] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -95,10 +98,20 @@ const WORDS: [Opt; 20] = [
     opt("sockets.owner", "", true),
     list("sockets.allow", true),
     // A file's size is a whole number of bytes below 2^53, which every client can hold.
-    number("upload.max_file_mb", "1024", 1, 1 << 32),
-    number("upload.quota_mb", "5120", 1, 1 << 32),
+    of(Kind::Number(1, 1 << 32), "upload.max_file_mb", "1024"),
+    of(Kind::Number(1, 1 << 32), "upload.quota_mb", "5120"),
     // 0: as long as the quota allows.
-    number("upload.keep_days", "90", 0, 36_500),
+    of(Kind::Number(0, 36_500), "upload.keep_days", "90"),
+    list("contact.abuse", true),
+    list("contact.admin", true),
+    list("contact.feedback", true),
+    list("contact.sales", true),
+    list("contact.security", true),
+    list("contact.status", true),
+    list("contact.support", true),
+    list("turn.services", true),
+    of(Kind::Secret, "turn.secret", ""),
+    of(Kind::Number(60, 30 * 86_400), "turn.ttl_s", "86400"),
     opt("log.format", "text", false),
     opt("log.level", "info", false),
 ];
@@ -113,7 +126,8 @@ impl Opt {
     pub(super) fn text_of(&self, value: toml::Value) -> Result<String, String> {
         let key = self.key;
         match (self.kind, value) {
-            (Kind::Text, toml::Value::String(text)) => Ok(text),
+            (Kind::Text | Kind::Secret, toml::Value::String(text)) => Ok(text),
+            (Kind::Secret, _) => Err(format!("{key} must be text in quotes")),
             (Kind::Text, other) => Err(format!("{key} must be text in quotes, not {other}")),
             (Kind::List, toml::Value::Array(all)) => {
                 let item = |v: &toml::Value| match v.as_str() {
@@ -140,6 +154,8 @@ impl Opt {
         let quoted = |t: &str| toml::Value::String(t.to_owned()).to_string();
         match self.kind {
             Kind::Text => quoted(text),
+            Kind::Secret if text.is_empty() => quoted(text),
+            Kind::Secret => quoted("…"),
             Kind::Switch | Kind::Number(..) => text.to_owned(),
             Kind::List => {
                 let all: Vec<String> = items(text).map(quoted).collect();
@@ -213,6 +229,14 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
         "http.trusted_proxies" => items(value).try_for_each(|item| match Network::parse(item) {
             Some(_) => Ok(()),
             None => Err(format!("{key} has {item:?}; write an address or a network such as \"10.0.0.0/8\"")),
+        }),
+        "turn.services" => items(value).try_for_each(|item| match Service::parse(item) {
+            Some(_) => Ok(()),
+            None => Err(format!("{key} has {item:?}; write stun:HOST:PORT or turn:HOST:PORT?transport=udp")),
+        }),
+        _ if key.starts_with("contact.") => items(value).try_for_each(|item| match item.split_once(':') {
+            Some((scheme, rest)) if !rest.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric()) => Ok(()),
+            _ => Err(format!("{key} has {item:?}; write a URI such as \"mailto:me@example.org\" or \"xmpp:me@example.org\"")),
         }),
         "domain" => match liao_proto::jid::BareJid::new(value) {
             Ok(jid) if jid.node().is_none() && jid.as_str() == value => Ok(()),
