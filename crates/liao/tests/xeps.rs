@@ -168,6 +168,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("0082", "liao-proto/src/xep/delay.rs", "XEP-0082"),
     ("0156", "liao-server/src/http/host_meta.rs", "XEP-0156"),
     ("0198", "liao-server/src/acks.rs", "XEP-0198"),
+    ("0363", "liao-server/src/services/upload.rs", "XEP-0363"),
     ("0368", "liao-server/src/listener.rs", "xmpp-client"),
     ("0386", "liao-server/src/c2s/bind.rs", "XEP-0386"),
     ("0388", "liao-server/src/c2s/sasl2.rs", "XEP-0388"),
