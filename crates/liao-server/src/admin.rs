@@ -1,7 +1,8 @@
 //! Administration: a unix socket in the data folder, one JSON object a line each way; or, when no server runs,
 //! the same on the store itself.
 
-use crate::accounts::{AccountError, Accounts, INVITE_TTL};
+use crate::accounts::{AccountError, Accounts, INVITE_TTL, REPORTED};
+use crate::engines::uploads::Uploads;
 use crate::listener::Reloader;
 use crate::store::{Store, Sync};
 use liao_proto::jid::BareJid;
@@ -82,6 +83,7 @@ async fn running(at: &Reloader, request: &Value) -> Value {
                 "commits": stats.commits.load(Ordering::Relaxed),
             })
         }
+        "uploads" => usage(&server.store).await,
         "reload" => match at.reload() {
             Ok(words) => json!({"ok": true, "message": words}),
             Err(error) => refuse(&format!("{error}; the old configuration stays")),
@@ -93,6 +95,9 @@ async fn running(at: &Reloader, request: &Value) -> Value {
                 {
                     server.account_removed(&jid);
                 }
+                if what == "reports" && request["clear"] == true {
+                    forget_reported(server, &answer);
+                }
                 if what == "invite"
                     && let Ok(invite) = serde_json::from_value(answer["invite"].take())
                 {
@@ -102,6 +107,29 @@ async fn running(at: &Reloader, request: &Value) -> Value {
             }
             Err(error) => refuse(&error.to_string()),
         },
+    }
+}
+
+/// Files by account.
+async fn usage(store: &Store) -> Value {
+    match Uploads::usage(store).await {
+        Ok(all) => {
+            let row = |(jid, files, bytes): &(String, u64, u64)| json!({"jid": jid, "files": files, "bytes": bytes});
+            let bytes: u64 = all.iter().map(|(.., bytes)| bytes).sum();
+            let rows: Vec<Value> = all.iter().map(row).collect();
+            json!({"ok": true, "uploads": rows, "bytes": bytes})
+        }
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+/// Who reported may report again.
+fn forget_reported(server: &crate::server::Server, answer: &Value) {
+    let reports = answer["reports"].as_array().into_iter().flatten();
+    let by = reports.filter_map(|r| BareJid::new(r["by"].as_str()?).ok());
+    for by in by.collect::<std::collections::BTreeSet<_>>() {
+        let forget = |cx: &mut crate::hooks::Cx<'_>| drop(cx.entity.rows.remove(REPORTED));
+        server.post(by, crate::entity::Item::Do(Box::new(forget)));
     }
 }
 
@@ -124,6 +152,10 @@ async fn on_accounts(
             json!({"ok": true})
         }
         "user-list" => json!({"ok": true, "users": accounts.list().await?}),
+        "reports" => {
+            let clear = request["clear"].as_bool().unwrap_or(false);
+            json!({"ok": true, "reports": accounts.reports(clear).await?})
+        }
         "invite" => {
             let from = match text("from") {
                 "" => None,
@@ -184,12 +216,18 @@ async fn offline(
         .or(known)
         .unwrap_or_else(|| "localhost".to_owned());
     let accounts = Accounts::open(store.clone(), &domain).await?;
-    let mut answer = on_accounts(
-        &accounts,
-        request["do"].as_str().unwrap_or_default(),
-        request,
-    )
-    .await?;
+    let what = request["do"].as_str().unwrap_or_default();
+    let mut answer = match what {
+        "uploads" => usage(&store).await,
+        _ => on_accounts(&accounts, what, request).await?,
+    };
+    if what == "user-del"
+        && let Some(jid) = answer["jid"].as_str().and_then(|j| BareJid::new(j).ok())
+        && let Err(error) = Uploads::new(store.clone()).forget(&jid).await
+    {
+        // The next start clears what is left.
+        tracing::warn!(%jid, %error, "the files of a removed account are still here");
+    }
     if let Ok(invite) = serde_json::from_value::<crate::accounts::Invite>(answer["invite"].take()) {
         answer["uris"] = json!([liao_proto::xep::invite::register_uri(
             &domain,

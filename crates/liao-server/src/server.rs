@@ -263,6 +263,9 @@ impl Server {
 
     /// An account is gone: its sessions end, and those who saw it are told.
     pub fn account_removed(&self, bare: &BareJid) {
+        for service in self.services.get().into_iter().flatten() {
+            service.account_removed(bare);
+        }
         self.post(
             bare.clone(),
             Item::Do(Box::new(|cx| {
@@ -270,6 +273,10 @@ impl Server {
                     condition: "not-authorized",
                     text: "the account was removed",
                 };
+                let all: Vec<u64> = cx.entity.sessions.iter().map(|s| s.id).collect();
+                for id in all {
+                    engines::presence::leave(cx, id, None);
+                }
                 for session in &cx.entity.sessions {
                     session.mailbox.end(gone);
                 }

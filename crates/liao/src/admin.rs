@@ -64,8 +64,10 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
             verb: UserVerb::List,
         } => json!({"do": "user-list"}),
         AdminVerb::Invite { admin, from } => json!({"do": "invite", "admin": admin, "from": from}),
+        AdminVerb::Reports { clear } => json!({"do": "reports", "clear": clear}),
         AdminVerb::Sessions => json!({"do": "sessions"}),
         AdminVerb::Stats => json!({"do": "stats"}),
+        AdminVerb::Uploads => json!({"do": "uploads"}),
         AdminVerb::Reload => json!({"do": "reload"}),
     })
 }
@@ -113,15 +115,27 @@ fn show(answer: &Value) {
     }
 }
 
+/// What is shown of the rows of lists, in this order.
+const COLUMNS: [&str; 13] = [
+    "jid", "admin", "created", "peer", "carrier", "since", "time", "by", "reason", "text",
+    "messages", "files", "bytes",
+];
+
 fn row(row: &Value) {
     match row {
         Value::Object(fields) => {
-            let words: Vec<String> = ["jid", "admin", "created", "peer", "carrier", "since"]
+            let words: Vec<String> = COLUMNS
                 .iter()
-                .filter_map(|k| fields.get(*k))
-                .map(|v| match v {
+                .filter_map(|k| Some((*k, fields.get(*k)?)))
+                .map(|(k, v)| match v {
                     Value::String(s) => s.clone(),
                     Value::Bool(true) => "admin".to_owned(),
+                    Value::Number(n) => format!("{n} {k}"),
+                    Value::Array(all) => all
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .collect::<Vec<_>>()
+                        .join(" "),
                     _ => String::new(),
                 })
                 .collect();

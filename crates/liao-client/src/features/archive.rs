@@ -13,6 +13,8 @@ pub const PAGE: usize = 100;
 /// Which stretch of an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Range {
+    /// Its beginning, oldest first.
+    First,
     /// What follows an id, oldest first (XEP-0059 section 2.2).
     After(String),
     /// What came at a time (milliseconds since 1970, UTC) or later, oldest first (section 4.1.2).
@@ -54,7 +56,7 @@ pub fn query(id: &str, range: &Range, with: Option<&str>) -> String {
         Range::After(id) => format!("<after>{}</after>", escape(id)),
         Range::Before(id) => format!("<before>{}</before>", escape(id)),
         Range::Newest | Range::Until(_) => "<before/>".to_owned(),
-        Range::Since(_) => String::new(),
+        Range::First | Range::Since(_) => String::new(),
     };
     format!(
         "<iq type='set' id='{id}'><query xmlns='{}' queryid='{id}'>{form}<set xmlns='{}'><max>{PAGE}</max>{place}</set></query></iq>",

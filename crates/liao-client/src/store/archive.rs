@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// The end of the range of an archive that is here without a hole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// The archive's id of its last message.
+    /// The archive's id of its last message; empty: the archive was empty.
     pub id: String,
     /// A time at or before which it was said by the archive's clock, milliseconds since 1970, UTC; 0: not known.
     pub time_ms: i64,

@@ -1,5 +1,6 @@
 //! What the client keeps on disk, in one SQLite file: accounts, whom it trusts, messages and outbox, address book.
 
+mod agent;
 mod archive;
 mod history;
 mod messages;
@@ -15,6 +16,7 @@ use std::time::Duration;
 /// Each version's change from the one before.
 const VERSIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
+pub use agent::Agent;
 pub use archive::{Mark, Page};
 pub use history::{Before, Gap, Kept};
 pub use messages::{Arrival, Arriving};

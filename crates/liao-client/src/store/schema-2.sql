@@ -21,7 +21,8 @@ CREATE TABLE archive_mark (
     account TEXT NOT NULL,
     -- Whose archive: the account's own address, or a room's.
     address TEXT NOT NULL,
-    -- The archive's id and the place here of the last message of that range; a time not after it, 0: not known.
+    -- The archive's id and the place here of the last message of that range ('': the archive was empty); a time not
+    -- after it, 0: not known.
     id TEXT NOT NULL,
     n INTEGER NOT NULL,
     time_ms INTEGER NOT NULL,

@@ -6,13 +6,13 @@ use super::session::{Asked, Session};
 use super::{history, incoming};
 use crate::backend::{Event, Peer};
 use crate::features::archive::{self, Fin, Found, Range};
-use crate::features::{ids, markers};
+use crate::features::{ids, markers, receipts};
 use crate::store::{Arrival, Arriving, Before, Gap, Page};
 use liao_proto::jid::BareJid;
 use liao_proto::ns;
 use liao_proto::stanza::Stanza;
 use liao_proto::xml::escape;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ const DOUBT: Duration = Duration::from_secs(20);
 /// Messages that are kept back at most: they are in memory.
 const HELD: usize = 1_000;
 /// So long after the last message of ours its place in the archive is asked for.
-const SETTLE: Duration = Duration::from_secs(30);
+const SETTLE: Duration = Duration::from_secs(10);
 /// Pages that one request for older history may fetch: most of a page may be receipts and the like.
 const PAGES: usize = 5;
 /// Requests for older history that may wait.
@@ -274,8 +274,8 @@ impl Session<'_> {
     }
 
     /// What is to be kept of a page, with the archive's ids.
-    fn arriving(&self, found: &[Found]) -> Vec<Arriving> {
-        let keep = |found: &Found| {
+    fn arriving<'f>(&self, found: &'f [Found]) -> (Vec<Arriving>, Vec<&'f Stanza>) {
+        let keep = |found: &'f Found| {
             let stanza = found.forwarded.stanza.as_ref()?;
             let ours = is_ours(stanza, &self.bare);
             let to_us = stanza.to.as_ref().is_none_or(|t| t.to_bare() == self.bare);
@@ -285,19 +285,20 @@ impl Session<'_> {
             let mut message = incoming::message(stanza, &self.bare, ours)?;
             message.time_ms = found.forwarded.time_ms.unwrap_or(message.time_ms);
             message.delayed = true;
-            Some(Arriving {
+            let arriving = Arriving {
                 message,
                 archive_id: Some(found.id.clone()),
                 origin: ids::origin_id(stanza),
                 markable: !ours && markers::is_markable(stanza),
                 live: false,
-            })
+            };
+            Some((arriving, stanza))
         };
-        found.iter().filter_map(keep).collect()
+        found.iter().filter_map(keep).unzip()
     }
 
     async fn caught(&mut self, fin: Fin, mut it: Catching, found: Vec<Found>) {
-        let items = self.arriving(&found);
+        let (items, stanzas) = self.arriving(&found);
         let time = |f: Option<&Found>| {
             f.and_then(|f| f.forwarded.time_ms)
                 .unwrap_or_else(crate::now_ms)
@@ -321,11 +322,21 @@ impl Session<'_> {
                 return self.end_of_catching_up(None).await;
             }
         };
-        for (item, arrival) in items.into_iter().zip(kept.arrivals) {
-            it.new += usize::from(arrival == Arrival::New);
+        let all = || found.iter().filter_map(|f| f.forwarded.stanza.as_ref());
+        let ours = all().filter(|stanza| is_ours(stanza, &self.bare));
+        let answered: HashSet<String> = ours.filter_map(receipts::received).collect();
+        for ((item, stanza), arrival) in items.into_iter().zip(stanzas).zip(kept.arrivals) {
+            if arrival == Arrival::New {
+                it.new += 1;
+                // It is first received now (XEP-0184 section 5.5), unless another device of ours has answered, or this
+                // device is new and reads what was received long ago.
+                if !it.up.is_first() && !answered.contains(&item.message.id) {
+                    self.send_receipt(&item.message, stanza);
+                }
+            }
             self.tell_found(item, arrival).await;
         }
-        for stanza in found.iter().filter_map(|f| f.forwarded.stanza.as_ref()) {
+        for stanza in all() {
             if !matches!(stanza.type_str(), "error" | "groupchat") {
                 self.notices(stanza, is_ours(stanza, &self.bare)).await;
             }
@@ -460,7 +471,7 @@ impl Session<'_> {
         let Filling {
             want, gap, pages, ..
         } = it;
-        let items = self.arriving(found);
+        let (items, _) = self.arriving(found);
         let me = self.program.me();
         let first = fin.first.as_deref().zip(found.first());
         let first = first.map(|(id, f)| (id, f.forwarded.time_ms.unwrap_or(gap.before_ms)));

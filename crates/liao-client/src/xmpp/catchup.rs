@@ -39,6 +39,8 @@ impl CatchUp {
     pub fn new(mark: Option<Mark>) -> CatchUp {
         CatchUp {
             range: match &mark {
+                // It was empty.
+                Some(mark) if mark.id.is_empty() => Range::First,
                 Some(mark) => Range::After(mark.id.clone()),
                 None => Range::Newest,
             },
@@ -52,6 +54,11 @@ impl CatchUp {
     /// What to ask for now.
     pub fn range(&self) -> &Range {
         &self.range
+    }
+
+    /// Whether nothing of this archive was here before.
+    pub fn is_first(&self) -> bool {
+        self.mark.is_none()
     }
 
     /// Whether the archive may have other ids than it had.
@@ -111,8 +118,10 @@ impl CatchUp {
             let (up_to, heard) = (None, None);
             return Next::Done { up_to, heard };
         }
+        let empty = fin.complete && self.is_first();
+        let beginning = empty.then(|| (String::new(), 0));
         Next::Done {
-            up_to: self.last.take(),
+            up_to: self.last.take().or(beginning),
             heard: self.heard.pop(),
         }
     }
@@ -315,7 +324,7 @@ mod tests {
                 Range::After(id) => &kept[at(id)? + 1..],
                 Range::Before(id) => &kept[..at(id)?],
                 Range::Since(ms) => &kept[kept.iter().take_while(|e| e.time_ms < *ms).count()..],
-                Range::Newest => kept,
+                Range::First | Range::Newest => kept,
                 Range::Until(ms) => {
                     let later = kept.iter().rev().take_while(|e| e.time_ms > *ms);
                     &kept[..kept.len() - later.count()]
@@ -325,7 +334,7 @@ mod tests {
             let all: Vec<Entry> = stretch.iter().filter(fits).cloned().collect();
             let complete = all.len() <= most;
             let page = match range {
-                Range::After(_) | Range::Since(_) => &all[..most.min(all.len())],
+                Range::First | Range::After(_) | Range::Since(_) => &all[..most.min(all.len())],
                 _ => &all[all.len().saturating_sub(most)..],
             };
             let fin = Fin {

@@ -2,7 +2,7 @@
 
 use super::session::Session;
 use super::{archive, incoming};
-use crate::backend::{Event, State};
+use crate::backend::{Event, Message, State};
 use crate::features::{carbons, ids, markers, receipts};
 use crate::store::{Arrival, Arriving};
 use liao_proto::ns;
@@ -65,7 +65,7 @@ impl Session<'_> {
         }
     }
 
-    /// Keeps what somebody said, tells it, and tells the sender that it arrived.
+    /// Keeps what somebody said, and tells it.
     async fn keep(&mut self, stanza: &Stanza, new: Arriving) {
         let me = self.program.me().to_owned();
         let whole = self.is_whole() && !new.message.delayed;
@@ -85,22 +85,27 @@ impl Session<'_> {
                 true
             }
         };
-        // Section 5.5 of XEP-0184: only when it is first received, never what is read in the archive; and a copy
-        // (XEP-0280 section 10.4) is answered by the device that it was sent to.
-        if first
-            && new.live
-            && !new.message.outgoing
-            && self.shows_presence_to(&new.message.peer)
-            && let (Some(id), Some(from)) = (receipts::wanted(stanza), &stanza.from)
-        {
-            let receipt = receipts::receipt(from.as_str(), stanza.type_str(), id);
-            self.queue(&receipt);
+        // A copy (XEP-0280 section 10.4) is answered by the device that it was sent to.
+        if first && new.live {
+            self.send_receipt(&new.message, stanza);
         }
         if matches!(kept, Ok(Arrival::New) | Err(_)) {
             let event = Event::Message(new.message);
             if let Some(event) = self.archive.hold(new.archive_id, event) {
                 self.program.tell(event).await;
             }
+        }
+    }
+
+    /// Tells the sender that a message has arrived, when it is first received (XEP-0184 section 5.5), if it asks to know
+    /// and may know that we are here (section 8).
+    pub(super) fn send_receipt(&mut self, message: &Message, stanza: &Stanza) {
+        if !message.outgoing
+            && self.shows_presence_to(&message.peer)
+            && let (Some(id), Some(from)) = (receipts::wanted(stanza), &stanza.from)
+        {
+            let receipt = receipts::receipt(from.as_str(), stanza.type_str(), id);
+            self.queue(&receipt);
         }
     }
 

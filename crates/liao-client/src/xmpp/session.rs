@@ -32,7 +32,7 @@ pub struct Carried {
     /// Stream management, if the server has it.
     pub managed: Option<Managed>,
     /// The server copies to us what our other devices say and hear (XEP-0280).
-    pub carbons: bool,
+    pub(super) carbons: bool,
     /// The server has an archive; `None`: not known yet.
     pub(super) archived: Option<bool>,
     /// Nothing of the archive is missing, and what comes by itself follows.
@@ -45,11 +45,22 @@ pub struct Carried {
     pub(super) seen: HashMap<String, Event>,
 }
 
+/// Where stream management stands on a new stream.
+pub enum Managing {
+    /// The server has none.
+    No,
+    /// It is to be enabled.
+    Offered,
+    /// It was enabled while binding (XEP-0198 section 9.1); by this SM-ID it can be resumed.
+    Enabled(Option<String>),
+}
+
 /// How a connection begins.
-#[derive(Default)]
 pub struct Start {
-    /// The server offers stream management.
-    pub managed: bool,
+    /// Stream management.
+    pub managed: Managing,
+    /// Copies of what other devices say and hear were enabled while binding (XEP-0280).
+    pub carbons: bool,
     /// The stream goes on; the server has handled so many stanzas.
     pub resumed: Option<u32>,
     /// It does not, but the server has handled so many.
@@ -128,9 +139,12 @@ impl<'a> Session<'a> {
             }
         }
         self.carried.full = old.full;
-        self.carried.carbons = old.carbons;
+        self.carried.carbons = start.carbons;
         let listen = self.program.xmpp.listen;
-        if start.managed {
+        if let Managing::Enabled(sm_id) = &start.managed {
+            self.carried.managed = Some(Managed::enabled(sm_id.clone()));
+        }
+        if let Managing::Offered = start.managed {
             // A client that only sends wants the acknowledgements, not a session that outlives it.
             let resume = if listen { " resume='true'" } else { "" };
             self.wire
