@@ -4,6 +4,7 @@
 
 use crate::entity::State;
 use crate::mailbox::Credit;
+use crate::modules;
 use crate::server::Server;
 use crate::store::Op;
 use bytes::Bytes;
@@ -35,6 +36,9 @@ pub struct Spec {
     pub iqs: &'static [(&'static str, &'static str, At)],
     /// Collections of the store that its hooks read.
     pub needs: &'static [&'static str],
+    /// Namespaces of what a client may ask for while its resource is bound; stream features name them (XEP-0386
+    /// section 3.1). Who names `urn:xmpp:bind:0` itself is asked at each such binding and is not named.
+    pub inline: &'static [&'static str],
     /// One line for people.
     pub doc: &'static str,
 }
@@ -48,6 +52,7 @@ impl Spec {
         account_features: &[],
         iqs: &[],
         needs: &[],
+        inline: &[],
         doc: "",
     };
 }
@@ -60,6 +65,16 @@ pub enum Answer {
     Error(ErrorKind),
     /// The answer comes from a task that the module gave to [`Cx::answer_later`].
     Later,
+}
+
+/// The answer to what was asked for while a resource was bound; it is put into `<bound/>` (XEP-0386 section 3.2).
+pub enum Inline {
+    /// Done, and nothing is to be said of it.
+    Nothing,
+    /// This.
+    Answer(Element),
+    /// What this work outside of the entity gives; the client waits for it.
+    Later(Pin<Box<dyn Future<Output = Option<Element>> + Send>>),
 }
 
 /// Whether a stanza goes on.
@@ -152,9 +167,13 @@ impl Cx<'_> {
         self.out.releases.push(Release::Session { session, bytes });
     }
 
-    /// Writes a value of the entity in the store.
+    /// Writes a value of the entity in the store, and in the state if hooks read this collection.
     pub fn put(&mut self, collection: &'static str, key: &str, value: Vec<u8>) {
         let owner = self.entity.bare.to_string();
+        if modules::is_row(collection) {
+            let rows = self.entity.rows.entry(collection.to_owned()).or_default();
+            rows.insert(key.to_owned(), value.clone());
+        }
         self.out.ops.push(Op::Put {
             collection,
             owner,
@@ -163,9 +182,12 @@ impl Cx<'_> {
         });
     }
 
-    /// Deletes a value of the entity in the store.
+    /// Deletes a value of the entity in the store, and in the state.
     pub fn delete(&mut self, collection: &'static str, key: &str) {
         let owner = self.entity.bare.to_string();
+        if let Some(rows) = self.entity.rows.get_mut(collection) {
+            rows.remove(key);
+        }
         self.out.ops.push(Op::Delete {
             collection,
             owner,
@@ -192,10 +214,21 @@ pub trait Module: Sync {
     fn on_send(&self, _cx: &mut Cx<'_>, _session: u64, _stanza: &mut Stanza) -> Flow {
         Flow::Continue
     }
-    /// A message or presence for the entity arrived.
+    /// A stanza for the entity arrived; an IQ before it goes to the session that it is for, or is answered.
     fn on_deliver(&self, _cx: &mut Cx<'_>, _stanza: &mut Stanza) -> Flow {
         Flow::Continue
     }
+    /// A resource is being bound, and the client asks for this at the same time: an element in one of the namespaces
+    /// of `Spec.inline`, or for `urn:xmpp:bind:0` the whole `<bind/>`. The session is listed; nothing has reached it.
+    fn on_inline(&self, _cx: &mut Cx<'_>, _session: u64, _request: &Element) -> Inline {
+        Inline::Nothing
+    }
     /// A session changed.
     fn on_session(&self, _cx: &mut Cx<'_>, _change: SessionChange) {}
+    /// Appends stream features, before or after the login (RFC 6120 section 4.3.2).
+    fn stream_features(&self, _server: &Server, _logged_in: bool, _out: &mut String) {}
+    /// A form of disco#info about the server (XEP-0128 section 2).
+    fn server_form(&self, _server: &Server) -> Option<Element> {
+        None
+    }
 }

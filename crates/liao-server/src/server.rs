@@ -270,6 +270,10 @@ impl Server {
                     condition: "not-authorized",
                     text: "the account was removed",
                 };
+                let all: Vec<u64> = cx.entity.sessions.iter().map(|s| s.id).collect();
+                for id in all {
+                    engines::presence::leave(cx, id, None);
+                }
                 for session in &cx.entity.sessions {
                     session.mailbox.end(gone);
                 }
@@ -295,6 +299,7 @@ impl Server {
                 cx.entity.behind = Behind::Nobody;
                 cx.entity.roster = Default::default();
                 cx.entity.offline = Default::default();
+                cx.entity.rows.clear();
             })),
         );
     }
@@ -395,6 +400,7 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
         sessions: Vec::new(),
         roster: Default::default(),
         offline: Default::default(),
+        rows: Default::default(),
     };
     if *bare == server.domain {
         state.behind = Behind::Domain;
@@ -433,7 +439,7 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
                 match collection.as_str() {
                     engines::roster::COLLECTION => state.roster.load(&key, &value),
                     engines::offline::COLLECTION => state.offline.load(&value),
-                    _ => {}
+                    _ => drop(state.rows.entry(collection).or_default().insert(key, value)),
                 }
             }
             state.offline.set_head(head);

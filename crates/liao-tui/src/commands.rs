@@ -1,6 +1,6 @@
 //! THE table of commands, for the screen and the plain form: help, completion and parsing come from it.
 
-use crate::i18n::{Lang, Words, fill};
+use crate::i18n::{Lang, Text, Words, fill};
 use liao_client::Show;
 
 /// Where a command makes sense.
@@ -89,7 +89,7 @@ pub struct Row {
     /// What stands behind the name: words in capitals are explained by [`Row::usage`].
     pub arguments: &'static str,
     /// What it does.
-    pub what: fn(&Words) -> &'static str,
+    pub what: Text,
     parse: Parse,
 }
 

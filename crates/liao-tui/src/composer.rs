@@ -85,8 +85,8 @@ impl Composer {
     }
 
     fn word_before(&self) -> usize {
-        let words = self.before().unicode_word_indices();
-        words.last().map_or(0, |(i, _)| i)
+        let mut words = self.before().unicode_word_indices();
+        words.next_back().map_or(0, |(i, _)| i)
     }
 
     fn word_after(&self) -> usize {

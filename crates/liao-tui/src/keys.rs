@@ -1,6 +1,6 @@
 //! THE table of keys: help and the file of one's own keys come from it.
 
-use crate::i18n::Words;
+use crate::i18n::Text;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub enum Place {
 }
 
 /// All places, with the title that the help gives them.
-pub static PLACES: &[(Place, fn(&Words) -> &'static str)] = &[
+pub static PLACES: &[(Place, Text)] = &[
     (Place::Anywhere, |w| w.k_anywhere),
     (Place::Writing, |w| w.k_writing),
     (Place::List, |w| w.k_in_list),
@@ -101,7 +101,7 @@ pub struct Row {
     /// Its name in a file of one's own.
     pub name: &'static str,
     /// What it does, in words.
-    pub what: fn(&Words) -> &'static str,
+    pub what: Text,
 }
 
 macro_rules! rows {

@@ -20,6 +20,7 @@ enum Known {
 
 /// Every XEP that liao has or means to have: number, title, what is said of it.
 const XEPS: &[(&str, &str, Known)] = &[
+    ("0012", "Last Activity", Whole),
     ("0030", "Service Discovery", Whole),
     ("0045", "Multi-User Chat", Whole),
     ("0048", "Bookmarks", Whole),
@@ -44,6 +45,7 @@ const XEPS: &[(&str, &str, Known)] = &[
         "Bidirectional-streams Over Synchronous HTTP (BOSH)",
         Whole,
     ),
+    ("0128", "Service Discovery Extensions", Whole),
     ("0133", "Service Administration", Whole),
     ("0153", "vCard-Based Avatars", Whole),
     (
@@ -51,6 +53,7 @@ const XEPS: &[(&str, &str, Known)] = &[
         "Discovering Alternative XMPP Connection Methods",
         Partly("WebSocket, in both forms of host-meta"),
     ),
+    ("0157", "Contact Addresses for XMPP Services", Whole),
     (
         "0160",
         "Best Practices for Handling Offline Messages",
@@ -73,6 +76,7 @@ const XEPS: &[(&str, &str, Known)] = &[
         ),
     ),
     ("0199", "XMPP Ping", Whole),
+    ("0202", "Entity Time", Whole),
     ("0203", "Delayed Delivery", Whole),
     ("0206", "XMPP Over BOSH", Whole),
     ("0215", "External Service Discovery", Whole),
@@ -114,7 +118,11 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0380", "Explicit Message Encryption", Passed),
     ("0384", "OMEMO Encryption", Whole),
     ("0385", "Stateless Inline Media Sharing (SIMS)", Whole),
-    ("0386", "Bind 2", Whole),
+    (
+        "0386",
+        "Bind 2",
+        Partly("without metadata of the archive; what was kept for who is away is still sent"),
+    ),
     ("0388", "Extensible SASL Profile", Whole),
     ("0393", "Message Styling", Passed),
     (
@@ -147,6 +155,7 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0467", "XMPP over QUIC", Whole),
     ("0469", "Bookmark Pinning", Whole),
     ("0474", "SASL SCRAM Downgrade Protection", Whole),
+    ("0478", "Stream Limits Advertisement", Whole),
     ("0484", "Fast Authentication Streamlining Tokens", Whole),
     ("0486", "MUC Avatars", Whole),
     ("0490", "Message Displayed Synchronization", Whole),
@@ -160,6 +169,9 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("0156", "liao-server/src/http.rs", "XEP-0156"),
     ("0198", "liao-server/src/acks.rs", "XEP-0198"),
     ("0368", "liao-server/src/listener.rs", "xmpp-client"),
+    ("0386", "liao-server/src/c2s/bind.rs", "XEP-0386"),
+    ("0388", "liao-server/src/c2s/sasl2.rs", "XEP-0388"),
+    ("0440", "liao-server/src/c2s/features.rs", "XEP-0440"),
 ];
 
 /// RFCs: number, title, state, file under `crates/`, words that this file must have.
@@ -167,13 +179,15 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 const RFCS: &[(&str, &str, &str, &str, &str)] = &[
     ("4013", "SASLprep", "yes", "liao-proto/src/sasl/scram.rs", "RFC 4013"),
     ("4616", "SASL PLAIN", "yes, under TLS only", "liao-proto/src/sasl/server.rs", "RFC 4616"),
-    ("5802", "SCRAM-SHA-1", "in part: no channel binding yet", "liao-proto/src/sasl/scram.rs", "RFC 5802"),
-    ("6120", "XMPP: Core", "in part: client to server; servers do not talk to each other yet", "liao-server/src/c2s.rs", "RFC 6120"),
-    ("6121", "XMPP: Instant Messaging and Presence", "in part: no roster versioning yet", "liao-server/src/modules/subscription.rs", "RFC 6121"),
+    ("5802", "SCRAM-SHA-1", "yes, and -PLUS", "liao-proto/src/sasl/scram.rs", "RFC 5802"),
+    ("5929", "Channel Bindings for TLS", "tls-server-end-point, not through a WebSocket", "liao-net/src/binding.rs", "RFC 5929"),
+    ("6120", "XMPP: Core", "in part: client to server; servers do not talk to each other yet", "liao-server/src/c2s/mod.rs", "RFC 6120"),
+    ("6121", "XMPP: Instant Messaging and Presence", "in part: servers do not talk to each other yet", "liao-server/src/modules/subscription.rs", "RFC 6121"),
     ("7301", "TLS ALPN", "yes", "liao-net/src/tls.rs", "RFC 7301"),
     ("7395", "XMPP over WebSocket", "yes", "liao-server/src/http.rs", "RFC 7395"),
     ("7590", "Use of TLS in XMPP", "yes", "liao-net/src/tls.rs", "RFC 7590"),
-    ("7677", "SCRAM-SHA-256", "in part: no channel binding yet", "liao-proto/src/sasl/scram.rs", "RFC 7677"),
+    ("7677", "SCRAM-SHA-256", "yes, and -PLUS", "liao-proto/src/sasl/scram.rs", "RFC 7677"),
+    ("9266", "Channel Bindings for TLS 1.3", "yes; not through a WebSocket", "liao-net/src/binding.rs", "RFC 9266"),
 ];
 
 fn root() -> PathBuf {

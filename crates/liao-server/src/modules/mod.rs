@@ -1,22 +1,38 @@
 //! THE table: every feature of the server, one row each. The order is the priority.
 
+use crate::engines;
 use crate::hooks::{At, Module};
+use crate::server::Server;
+use liao_proto::minidom::Element;
+use liao_proto::ns;
 use std::sync::OnceLock;
 
+mod activity;
+mod blocking;
 mod commands;
+mod contact;
 mod disco;
+mod external;
+mod limits;
 mod message;
 mod offline;
 mod ping;
 mod presence;
+mod private;
 mod register;
 mod roster;
 mod session;
 mod subscription;
+mod time;
+mod vcard;
 mod version;
 
 /// All modules.
 pub static ALL: &[&dyn Module] = &[
+    // why first: what is blocked must not reach the others
+    &blocking::Blocking,
+    // why before presence: it takes the words of a farewell
+    &activity::Activity,
     &roster::Roster,
     // why before presence: it takes the subscription types out of the stream of presence
     &subscription::Subscription,
@@ -30,6 +46,12 @@ pub static ALL: &[&dyn Module] = &[
     &session::Session,
     &register::Register,
     &commands::Commands,
+    &private::Private,
+    &vcard::Vcard,
+    &time::Time,
+    &external::External,
+    &contact::Contact,
+    &limits::Limits,
 ];
 
 /// The module that answers an IQ payload.
@@ -39,6 +61,30 @@ pub fn for_iq(name: &str, ns: &str, at: At) -> Option<&'static dyn Module> {
             .iqs
             .iter()
             .any(|(n, s, a)| *n == name && *s == ns && *a == at)
+    })
+}
+
+/// The stream features that modules offer.
+pub fn stream_features(server: &Server, logged_in: bool) -> String {
+    let mut out = String::new();
+    for module in ALL {
+        module.stream_features(server, logged_in, &mut out);
+    }
+    out
+}
+
+/// Who is asked when a resource is bound with this `<bind/>` (XEP-0386 section 3.2), in the order of the table: for
+/// each of its children the modules that name its namespace, for the whole of it those that name Bind 2 itself.
+pub fn inline(bind: &Element) -> impl Iterator<Item = (&'static dyn Module, &Element)> {
+    let requests = std::iter::once(bind).chain(bind.children().filter(|c| c.ns() != ns::BIND2));
+    let requests: Vec<&Element> = requests.collect();
+    ALL.iter().copied().flat_map(move |module| {
+        let asked: Vec<_> = requests
+            .iter()
+            .filter(|r| module.spec().inline.contains(&r.ns().as_str()))
+            .map(|r| (module, *r))
+            .collect();
+        asked
     })
 }
 
@@ -54,6 +100,12 @@ pub fn needs() -> &'static [&'static str] {
         all.dedup();
         all
     })
+}
+
+/// Whether a collection is kept in the state as plain rows: needed, and without an engine that reads it.
+pub fn is_row(collection: &str) -> bool {
+    let read = [engines::roster::COLLECTION, engines::offline::COLLECTION];
+    needs().contains(&collection) && !read.contains(&collection)
 }
 
 #[cfg(test)]

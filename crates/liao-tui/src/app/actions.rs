@@ -124,7 +124,7 @@ impl App {
         match place {
             Place::Choice | Place::Question => self.overlay = None,
             Place::Message => self.chat.selected = None,
-            Place::Writing if self.chat.anchor.is_some() => self.to_end(),
+            Place::Writing if self.chat.anchor.is_some() => self.go_to_end(),
             Place::Writing => self.show_list(),
             Place::List if self.open.is_some() => self.focus = Focus::Chat,
             Place::List | Place::Form | Place::Anywhere => {}
@@ -171,7 +171,7 @@ impl App {
             Action::List => self.show_list(),
             Action::PageUp => self.scroll(-self.page_rows()),
             Action::PageDown => self.scroll(self.page_rows()),
-            Action::Bottom => self.to_end(),
+            Action::Bottom => self.go_to_end(),
             Action::Editor => self
                 .effects
                 .push(Effect::Editor(self.composer.text().to_owned())),
@@ -196,7 +196,7 @@ impl App {
             Action::PageDown => self.select(5),
             Action::Bottom => {
                 self.chat.selected = None;
-                self.to_end();
+                self.go_to_end();
             }
             Action::List => {
                 self.chat.selected = None;

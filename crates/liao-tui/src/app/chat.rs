@@ -207,7 +207,7 @@ impl App {
             text,
         }));
         if self.open.as_ref() == Some(&to) {
-            self.to_end();
+            self.go_to_end();
         }
     }
 
@@ -231,7 +231,7 @@ impl App {
     }
 
     /// The end of the conversation.
-    pub(super) fn to_end(&mut self) {
+    pub(super) fn go_to_end(&mut self) {
         self.chat.anchor = None;
         let Some(peer) = self.open.clone() else {
             return;

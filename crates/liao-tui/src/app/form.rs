@@ -2,7 +2,7 @@
 
 use super::{App, Effect, SetUp};
 use crate::composer::Composer;
-use crate::i18n::Words;
+use crate::i18n::Text;
 use crate::keys::Action;
 use liao_client::sockets::Role;
 use liao_client::xmpp::Invitation;
@@ -25,9 +25,9 @@ pub enum Step {
 /// One question.
 pub struct Field {
     /// The question.
-    pub label: fn(&Words) -> &'static str,
+    pub label: Text,
     /// A word under it.
-    pub help: Option<fn(&Words) -> &'static str>,
+    pub help: Option<Text>,
     /// The answer.
     pub input: Composer,
     /// Shown as dots.
@@ -50,7 +50,7 @@ pub struct Form {
     pub shown: bool,
 }
 
-fn field(label: fn(&Words) -> &'static str, text: &str) -> Field {
+fn field(label: Text, text: &str) -> Field {
     Field {
         label,
         help: None,
@@ -59,7 +59,7 @@ fn field(label: fn(&Words) -> &'static str, text: &str) -> Field {
     }
 }
 
-fn secret(label: fn(&Words) -> &'static str) -> Field {
+fn secret(label: Text) -> Field {
     Field {
         secret: true,
         ..field(label, "")
@@ -125,7 +125,7 @@ impl Form {
 }
 
 /// The programs of plain sockets, in the order of the form.
-pub const ROLES: [(Role, fn(&Words) -> &'static str); 4] = [
+pub const ROLES: [(Role, Text); 4] = [
     (Role::TcpClient, |w| w.role_tcp_client),
     (Role::TcpServer, |w| w.role_tcp_server),
     (Role::UdpClient, |w| w.role_udp_client),

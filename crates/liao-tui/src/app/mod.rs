@@ -239,7 +239,6 @@ pub struct App {
     show_book: bool,
     /// Who is to be opened as soon as contacts are known.
     to: Option<String>,
-    ready: bool,
 }
 
 impl App {
@@ -276,7 +275,6 @@ impl App {
             book: Vec::new(),
             show_book: false,
             to: None,
-            ready: false,
         }
     }
 
@@ -415,14 +413,11 @@ impl App {
                 self.retry_ms = self.now_ms.saturating_add(wait);
             }
             Event::Ready => {
-                self.ready = true;
                 self.open_first();
             }
-            Event::Contact(contact) if self.talk == Talk::Sockets => {
-                // The one that was called, or the first who calls, is the one to talk to.
-                if self.open.is_none() {
-                    self.show(&contact.peer.clone());
-                }
+            // The one that was called, or the first who calls, is the one to talk to.
+            Event::Contact(contact) if self.talk == Talk::Sockets && self.open.is_none() => {
+                self.show(&contact.peer.clone());
             }
             Event::Gone(peer) if self.model.only_memory && self.open.as_ref() == Some(peer) => {
                 self.open = None;
