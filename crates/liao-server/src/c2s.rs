@@ -31,7 +31,7 @@ enum Stop {
     /// A stream error to be sent.
     Error(&'static str, &'static str),
     /// The connection goes to a session that is there; the client has handled so many stanzas.
-    Resume(mpsc::Sender<Resume>, u32),
+    Resume(mpsc::Sender<Box<Resume>>, u32),
 }
 
 impl From<WireError> for Stop {
@@ -66,27 +66,29 @@ pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>
         tries: 0,
     };
     let limit = Duration::from_secs(connection.server.bounds.unauthenticated_s);
-    let bound = match timeout(limit, connection.negotiate()).await {
+    // Boxed: it is large and over soon, and the connection stays.
+    let bound = match Box::pin(timeout(limit, connection.negotiate())).await {
         Ok(bound) => bound,
         Err(_) => Err(Stop::Error("connection-timeout", "log in sooner")),
     };
     let Connection { server, wire, .. } = connection;
     match bound {
         Ok((id, full, mailbox)) => {
-            session::run(server, wire, id, full, mailbox, peer.address).await
+            Box::pin(session::run(server, wire, id, full, mailbox, peer.address)).await
         }
-        Err(Stop::Error(condition, text)) => farewell(wire, condition, text).await,
+        Err(Stop::Error(condition, text)) => Box::pin(farewell(wire, condition, text)).await,
         Err(Stop::Resume(session, h)) => {
             let (held, released) = tokio::sync::oneshot::channel();
-            let resume = Resume {
+            let resume = Box::new(Resume {
                 wire,
                 peer: peer.address,
                 h,
                 held,
-            };
+            });
             if let Err(lost) = session.send(resume).await {
                 // It ended at this very moment; the client binds anew on another connection.
-                return farewell(lost.0.wire, "reset", "the session ended meanwhile").await;
+                let farewell = farewell(lost.0.wire, "reset", "the session ended meanwhile");
+                return Box::pin(farewell).await;
             }
             // This task stands for the connection where connections are counted.
             let _ = released.await;
