@@ -40,7 +40,7 @@ pub enum ServeError {
     Domain(String),
     /// A port.
     #[error(
-        "{what} cannot listen on {address}: {error}; stop what holds it, or set listen.{what} to another address"
+        "{what} cannot listen on {address}: {error}{by}; stop what holds it, or set listen.{what} to another address"
     )]
     Port {
         /// The listener's name.
@@ -49,13 +49,33 @@ pub enum ServeError {
         address: SocketAddr,
         /// Why.
         error: std::io::Error,
+        /// Who holds it, if that is known, as [`by`] says it.
+        by: String,
     },
     /// The admin socket.
     #[error("the admin socket: {0}")]
     Admin(std::io::Error),
 }
 
+/// Who holds an address that is taken, as the rest of a sentence; empty if that is not known.
+pub fn by(address: SocketAddr, error: &std::io::Error) -> String {
+    match liao_net::os::holder(address) {
+        Some(name) if error.kind() == std::io::ErrorKind::AddrInUse => format!(", by {name}"),
+        _ => String::new(),
+    }
+}
+
 impl ServeError {
+    fn port(what: &'static str, address: SocketAddr, error: std::io::Error) -> ServeError {
+        let by = by(address, &error);
+        ServeError::Port {
+            what,
+            address,
+            error,
+            by,
+        }
+    }
+
     /// The process's exit code: 2 configuration, 3 network, 1 else.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -98,13 +118,7 @@ async fn bind(
             Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => {
                 address.set_port(port)
             }
-            _ => {
-                return Err(ServeError::Port {
-                    what,
-                    address,
-                    error,
-                });
-            }
+            _ => return Err(ServeError::port(what, address, error)),
         }
     }
 }
@@ -127,11 +141,7 @@ async fn bind_sockets(
                         .address
                         .is_none_or(|a| a.port() != 0) =>
             {
-                return Err(ServeError::Port {
-                    what: "sockets",
-                    address,
-                    error,
-                });
+                return Err(ServeError::port("sockets", address, error));
             }
             Err(_) => config.move_sockets(address),
         }
@@ -242,7 +252,16 @@ pub async fn serve(
     let mut lines = Vec::new();
     let mut addresses = serde_json::Map::new();
     let mut note = |what: &str, words: &str, address: SocketAddr| {
-        lines.push(format!("  {words:<28} {address}"));
+        let wanted = config.listen(what).address.unwrap_or(address);
+        let moved = match wanted.port() {
+            0 => String::new(),
+            port if port == address.port() => String::new(),
+            port => match liao_net::os::holder(wanted) {
+                Some(name) => format!("   ({port} is taken by {name})"),
+                None => format!("   ({port} is taken)"),
+            },
+        };
+        lines.push(format!("  {words:<28} {address}{moved}"));
         addresses.insert(what.to_owned(), address.to_string().into());
     };
     if let Some((listener, address)) = bind(&config, "c2s").await? {

@@ -60,7 +60,11 @@ impl Streams {
     }
 
     /// The way to a session of this account, or what is still known of it.
-    pub fn find(&self, sm_id: &str, bare: &BareJid) -> Result<mpsc::Sender<Box<Resume>>, Option<u32>> {
+    pub fn find(
+        &self,
+        sm_id: &str,
+        bare: &BareJid,
+    ) -> Result<mpsc::Sender<Box<Resume>>, Option<u32>> {
         match self.open.get(sm_id) {
             Some((owner, resume)) if owner == bare => Ok(resume.clone()),
             Some(_) => Err(None),

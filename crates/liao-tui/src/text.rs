@@ -12,6 +12,10 @@ pub const EMPTY: &str = "an empty line is not sent";
 pub const TO_WHOM: &str = "to whom? /to NAME chooses, @NAME TEXT says one thing; /who lists people";
 /// Nobody is there yet (sockets).
 pub const NOBODY: &str = "nobody is here yet; it goes to the first who speaks";
+/// Nobody has called or been called (sockets).
+pub const NOBODY_YET: &str = "nobody yet";
+/// No contacts (accounts).
+pub const NO_FRIENDS: &str = "nobody yet: /add NAME@SERVER asks somebody; `liao admin invite --from YOU@SERVER` makes a link for a friend";
 /// Said once while there is no connection.
 pub const KEPT: &str = "kept: it goes out as soon as the connection is back";
 /// The invitation to the first run.

@@ -149,7 +149,7 @@ pub static ALL: &[Row] = &[
         names: ["history", "记录"],
         place: Place::Account,
         usage: "/history [N]",
-        what: "the last N messages with the one you talk to [20]",
+        what: "your last N messages [20]",
         parse: |t| {
             if t.is_empty() {
                 Some(Line::History(20))

@@ -27,6 +27,8 @@ pub struct Options {
     pub json: bool,
     /// Plain sockets, not an account.
     pub sockets: bool,
+    /// Names of the address book can be given to peers.
+    pub book: bool,
     /// There is only one peer: its name need not stand before each line in a pipe.
     pub single: bool,
     /// To whom lines go from the start.
@@ -242,7 +244,11 @@ impl View {
     /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen.
     fn heard(&mut self, peer: &str) {
         self.model.read(peer);
-        if !self.options.sockets || (self.terminal && self.current.is_some()) {
+        if self.terminal && self.current.is_some() {
+            return;
+        }
+        // A program with an account names whom it means; a person answers whoever wrote first.
+        if !self.options.sockets && !self.terminal {
             return;
         }
         if self.current.as_deref() != Some(peer) {
@@ -295,7 +301,7 @@ impl View {
                     Some((name, _)) => Ok(name),
                     None if self.options.sockets && name.contains(':') => Ok(name.to_owned()),
                     None if !self.options.sockets && name.contains('@') => Ok(name.to_owned()),
-                    None if self.options.sockets && !self.options.single => Err(format!(
+                    None if self.options.book => Err(format!(
                         "{error}; /who lists people, /book add {name} HOST:PORT names an address"
                     )),
                     None => Err(format!("{error}; /who lists people")),
@@ -399,7 +405,11 @@ impl View {
     fn who(&self) {
         let people = self.model.list();
         if people.is_empty() {
-            self.say("nobody yet");
+            self.say(if self.options.sockets {
+                text::NOBODY_YET
+            } else {
+                text::NO_FRIENDS
+            });
         }
         for person in people {
             let peer = &person.contact.peer;
@@ -441,8 +451,12 @@ impl View {
             .filter(|r| r.place == Place::Both || r.place == place)
         {
             self.say(&format!(
-                "{:<42} /{:<5} {}",
-                row.usage, row.names[1], row.what
+                "{:<42} /{}{} {}",
+                row.usage,
+                row.names[1],
+                // Each of these characters takes two cells.
+                " ".repeat(6usize.saturating_sub(2 * row.names[1].chars().count())),
+                row.what
             ));
         }
     }
