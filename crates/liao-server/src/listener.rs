@@ -205,20 +205,19 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 depth: limits::STANZA_DEPTH,
             };
             if !direct {
-                return c2s::serve(
-                    server,
-                    Wire::stream(stream, false, limits),
-                    Peer::direct(peer, false),
-                    Some(tls),
-                )
-                .await;
+                let wire = Wire::stream(stream, false, limits);
+                return c2s::serve(server, wire, Peer::direct(peer, false), Some(tls)).await;
             }
             let config = tls.borrow().clone();
-            let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             let limit = Duration::from_secs(server.bounds.unauthenticated_s);
-            if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
-                let peer = Peer::direct(peer, true);
-                c2s::serve(server, Wire::stream(stream, true, limits), peer, None).await;
+            // Boxed: it is large and soon over.
+            let handshake = Box::pin(async move {
+                let stream = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+                let stream = tokio::time::timeout(limit, stream).await.ok()?.ok()?;
+                Some(Wire::stream(stream, true, limits))
+            });
+            if let Some(wire) = handshake.await {
+                c2s::serve(server, wire, Peer::direct(peer, true), None).await;
             }
         });
     }

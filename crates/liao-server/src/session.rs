@@ -2,7 +2,7 @@
 //! management (XEP-0198) it outlives its connection.
 
 use crate::acks::Acks;
-use crate::c2s::{failed, farewell};
+use crate::c2s::{Bound, failed, farewell};
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::{Credit, End, Mailbox};
@@ -43,8 +43,30 @@ pub struct Resume {
     pub peer: SocketAddr,
     /// What the client has handled.
     pub h: u32,
+    /// What the answer stands in.
+    pub around: Around,
     /// Dropped when the session lets go of the connection.
     pub held: tokio::sync::oneshot::Sender<()>,
+}
+
+/// What an answer stands in: `<success/>` if it was asked for with SASL2 (XEP-0388 section 2.6.1), else nothing.
+#[derive(Default)]
+pub struct Around {
+    /// Before it.
+    pub before: String,
+    /// After it.
+    pub after: String,
+}
+
+/// How a session begins that was bound inline (XEP-0386 section 3.2).
+#[derive(Default)]
+pub struct Start {
+    /// Stream management from the first stanza; whether it can be resumed (XEP-0198 section 9.1).
+    pub enable: Option<bool>,
+    /// The success that says so.
+    pub around: Around,
+    /// The stream features after it.
+    pub features: String,
 }
 
 fn carrier(wire: &Wire) -> &'static str {
@@ -57,18 +79,24 @@ fn carrier(wire: &Wire) -> &'static str {
     }
 }
 
-/// Runs a session to its end and unbinds it. The future is what an idle connection costs most: what happens seldom in
-/// it is boxed.
+/// Runs a session to its end and unbinds it. The future is most of what an idle connection costs: what happens seldom
+/// in it is boxed.
 pub fn run(
     server: Arc<Server>,
     wire: Wire,
-    id: u64,
-    full: FullJid,
-    mailbox: Arc<Mailbox>,
+    bound: Bound,
     peer: SocketAddr,
 ) -> impl Future<Output = ()> + Send {
+    let Bound {
+        place,
+        id,
+        full,
+        mailbox,
+        start,
+    } = bound;
+    place.taken();
     let (resume, resumes) = mpsc::channel(1);
-    let session = Session {
+    let mut session = Session {
         server,
         wire,
         id,
@@ -85,10 +113,11 @@ pub fn run(
         broken: false,
     };
     session.note();
-    live(session)
+    session.begin(*start);
+    live(Box::new(session))
 }
 
-async fn live(mut session: Session) {
+async fn live(mut session: Box<Session>) {
     loop {
         let end = match session.talk().await {
             Next::Resumed(resume) => {
@@ -162,6 +191,17 @@ impl Session {
         }
     }
 
+    /// Says what was bound inline; in the classic way that is said already.
+    fn begin(&mut self, start: Start) {
+        let enabled = start.enable.map(|resumable| self.enable(resumable));
+        let (Around { before, after }, enabled) = (start.around, enabled.unwrap_or_default());
+        for text in [format!("{before}{enabled}{after}"), start.features] {
+            if !text.is_empty() {
+                self.wire.queue(text.as_bytes());
+            }
+        }
+    }
+
     async fn end(mut self, end: Option<End>) {
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.remove(&self.id);
@@ -222,8 +262,9 @@ impl Session {
         let (handled, _) = self.mailbox.handled();
         let Some(acks) = &mut self.acks else { return };
         let sm_id = acks.resume.clone().unwrap_or_default();
+        let Around { before, after } = resume.around;
         let resumed = format!(
-            "<resumed xmlns='{}' previd='{sm_id}' h='{}'/>",
+            "{before}<resumed xmlns='{}' previd='{sm_id}' h='{}'/>{after}",
             ns::SM,
             handled as u32
         );
@@ -344,7 +385,11 @@ impl Session {
     /// The elements of XEP-0198 on a bound stream.
     fn management(&mut self, frame: &Frame) -> Next {
         match (frame.name(), self.acks.is_some()) {
-            ("enable", false) => self.enable(frame),
+            ("enable", false) => {
+                let resumable = matches!(frame.attr("resume"), Some("true" | "1"));
+                let enabled = self.enable(resumable);
+                self.wire.queue(enabled.as_bytes());
+            }
             // Section 3: at most one attempt.
             ("enable", true) => {
                 return Next::Fail(End {
@@ -392,8 +437,8 @@ impl Session {
         self.wire.queue(failed(condition, None).as_bytes());
     }
 
-    fn enable(&mut self, frame: &Frame) {
-        let resumable = matches!(frame.attr("resume"), Some("true" | "1"));
+    /// Counts from now on; `<enabled/>`.
+    fn enable(&mut self, resumable: bool) -> String {
         let mut acks = Acks::default();
         let mut more = String::new();
         if resumable {
@@ -406,8 +451,7 @@ impl Session {
         }
         self.mailbox.count();
         self.acks = Some(acks);
-        self.wire
-            .queue(format!("<enabled xmlns='{}'{more}/>", ns::SM).as_bytes());
+        format!("<enabled xmlns='{}'{more}/>", ns::SM)
     }
 
     /// Takes the client's count; `false`: it is too high, and the stream is at its end (section 4).
