@@ -40,7 +40,7 @@ pub enum ServeError {
     Domain(String),
     /// A port.
     #[error(
-        "{what} cannot listen on {address}: {error}{by}; stop what holds it, or set listen.{what} to another address"
+        "{what} cannot listen on {address}: {error}{why}, or set listen.{what} to another address"
     )]
     Port {
         /// The listener's name.
@@ -49,8 +49,8 @@ pub enum ServeError {
         address: SocketAddr,
         /// Why.
         error: std::io::Error,
-        /// Who holds it, if that is known, as [`by`] says it.
-        by: String,
+        /// More about it and what to do, as the rest of a sentence.
+        why: String,
     },
     /// The admin socket.
     #[error("the admin socket: {0}")]
@@ -67,12 +67,20 @@ pub fn by(address: SocketAddr, error: &std::io::Error) -> String {
 
 impl ServeError {
     fn port(what: &'static str, address: SocketAddr, error: std::io::Error) -> ServeError {
-        let by = by(address, &error);
+        let why = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; ports under 1024 are root's: give the program the right to them".to_owned()
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "; this machine has no such address: give it one".to_owned()
+            }
+            _ => format!("{}; stop what holds it", by(address, &error)),
+        };
         ServeError::Port {
             what,
             address,
             error,
-            by,
+            why,
         }
     }
 
