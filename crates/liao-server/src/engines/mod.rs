@@ -1,5 +1,7 @@
 //! Shared engines that several modules stand on.
 
+pub mod blocking;
+pub mod matching;
 pub mod offline;
 pub mod presence;
 pub mod roster;
