@@ -223,6 +223,7 @@ pub fn chat(args: cli::Chat) -> ExitCode {
         let options = Options {
             json: args.json,
             sockets: false,
+            book: false,
             single: false,
             to: args.to,
             ends_with_input: true,
@@ -286,6 +287,7 @@ pub fn tail(args: cli::Tail) -> ExitCode {
         let options = Options {
             json: args.json,
             sockets: false,
+            book: false,
             single: false,
             to: None,
             ends_with_input: false,

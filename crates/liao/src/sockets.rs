@@ -75,6 +75,7 @@ async fn talk(role: Role, args: cli::Sockets) -> u8 {
     let options = Options {
         json: args.json,
         sockets: true,
+        book: matches!(role, Role::UdpServer | Role::UdpClient),
         single: role == Role::TcpClient,
         to: client.then(|| address.to_string()),
         ends_with_input: client,

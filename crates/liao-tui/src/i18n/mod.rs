@@ -36,8 +36,8 @@ texts! {
     wrote, no_such_command, it_goes_like, book_empty, book_removed, book_missing, nobody_here, several_called,
     or, who_lists, who_or_book,
     // Lines.
-    line_help, greeting, you_talk_to, nobody_listed, here, not_here, asks_friend, asked_friend, is_here,
-    is_gone, is_state, how_to_answer,
+    line_help, greeting, you_talk_to, nobody_listed, no_friends, here, not_here, asks_friend, asked_friend,
+    is_here, is_gone, is_state, how_to_answer,
     // The table of commands.
     a_name, a_text, a_address, a_words, a_number, c_to, c_who, c_add, c_accept, c_decline, c_remove, c_online,
     c_away, c_busy, c_history, c_search, c_pin, c_mute, c_book, c_theme, c_notify, c_mouse, c_notices, c_help,
@@ -50,9 +50,6 @@ texts! {
     k_cut_word_after, k_cut_line, k_paste, k_open, k_tab, k_fold, k_unfold, k_pin, k_mute, k_accept, k_decline,
     k_link, k_copy, k_again, k_choose, k_confirm, k_show, k_sockets, k_paste_send, k_paste_edit,
 }
-
-/// Which text, of whatever language.
-pub type Text = fn(&Words) -> &'static str;
 
 /// A language of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -126,6 +126,7 @@ pub static WORDS: Words = Words {
     greeting: "/好友 列出好友，/对 名字 选择聊天对象，/帮助 查看其余，q 退出",
     you_talk_to: "您在和 {0} 聊天",
     nobody_listed: "还没有人",
+    no_friends: "还没有人：/加 名字@服务器 加好友；liao admin invite --from 您@服务器 生成邀请链接",
     here: "在",
     not_here: "不在",
     asks_friend: "请求加好友",

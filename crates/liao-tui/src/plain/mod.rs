@@ -30,6 +30,8 @@ pub struct Options {
     pub json: bool,
     /// Plain sockets, not an account.
     pub sockets: bool,
+    /// Names of the address book can be given to peers.
+    pub book: bool,
     /// There is only one peer: its name need not stand before each line in a pipe.
     pub single: bool,
     /// To whom lines go from the start.
@@ -268,7 +270,11 @@ impl View {
         {
             self.say(&error.to_string());
         }
-        if !self.options.sockets || (self.terminal && self.current.is_some()) {
+        if self.terminal && self.current.is_some() {
+            return;
+        }
+        // A program with an account names whom it means; a person answers whoever wrote first.
+        if !self.options.sockets && !self.terminal {
             return;
         }
         if self.current.as_deref() != Some(peer) {
@@ -322,7 +328,7 @@ impl View {
                     Some((name, _)) => Ok(name),
                     None if self.options.sockets && name.contains(':') => Ok(name.to_owned()),
                     None if !self.options.sockets && name.contains('@') => Ok(name.to_owned()),
-                    None if self.options.sockets && !self.options.single => Err(format!(
+                    None if self.options.book => Err(format!(
                         "{error}; {}",
                         fill(self.words.who_or_book, &[name])
                     )),
@@ -438,7 +444,11 @@ impl View {
     fn who(&self) {
         let people = self.model.list();
         if people.is_empty() {
-            self.say(self.words.nobody_listed);
+            self.say(if self.options.sockets {
+                self.words.nobody_listed
+            } else {
+                self.words.no_friends
+            });
         }
         for person in people {
             let peer = &person.contact.peer;
