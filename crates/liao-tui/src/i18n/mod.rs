@@ -51,6 +51,9 @@ texts! {
     k_link, k_copy, k_again, k_choose, k_confirm, k_show, k_sockets, k_paste_send, k_paste_edit,
 }
 
+/// Which text, of whatever language.
+pub type Text = fn(&Words) -> &'static str;
+
 /// A language of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lang {
