@@ -16,7 +16,7 @@ pub struct Mark {
 }
 
 /// A page of an archive, oldest first.
-pub struct Page<'a> {
+pub struct ArchivePage<'a> {
     /// Its messages, as far as there is something to keep in them.
     pub items: &'a [Arriving],
     /// The place of what stands before the page, if that is here; else of what was said before the archive was asked.
@@ -72,7 +72,7 @@ fn newest_said(db: &Connection, account: &str) -> Result<i64, StoreError> {
 fn page_start(
     db: &Connection,
     account: &str,
-    page: &Page<'_>,
+    page: &ArchivePage<'_>,
     said: i64,
 ) -> Result<i64, StoreError> {
     for item in page.items {
@@ -188,7 +188,7 @@ impl Store {
         &self,
         account: &str,
         address: &str,
-        page: &Page<'_>,
+        page: &ArchivePage<'_>,
     ) -> Result<Found, StoreError> {
         let mut db = self.lock();
         let tx = db.transaction()?;

@@ -1,20 +1,9 @@
 //! Conversations as they are read: pages without a hole.
 
-use super::messages::{MESSAGE, message};
+use super::messages::MESSAGE;
+use super::view::{Kept, kept};
 use super::{Store, StoreError};
-use crate::backend::{Message, State};
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
-/// A message with its place on the disk and how far it has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    /// Its place: higher is newer. It may change when the archive tells the order.
-    pub n: i64,
-    /// The message.
-    pub message: Message,
-    /// Of our own messages; [`State::Sent`] for those of others.
-    pub state: State,
-}
+use rusqlite::{Connection, OptionalExtension, params};
 
 /// A hole in what is here of an archive, as one conversation sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,22 +33,13 @@ pub enum Before {
     Gap(Gap),
 }
 
-pub(super) fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
-    let state = match row.get("state")? {
-        0 => State::Queued,
-        2 => State::Delivered,
-        3 => State::Failed {
-            why: row.get::<_, Option<String>>("why")?.unwrap_or_default(),
-        },
-        4 => State::Read,
-        _ => State::Sent,
-    };
-    Ok(Kept {
-        n: row.get("n")?,
-        message: message(row)?,
-        state,
-    })
-}
+/// The open holes of an archive, as far as they are not filled for a peer.
+const HOLES: &str =
+    "SELECT g.hole, coalesce(p.n, g.n) AS top, g.low_n, coalesce(p.before_id, g.before_id),
+        coalesce(p.before_ms, g.before_ms)
+    FROM archive_gap g LEFT JOIN archive_gap p
+    ON p.account = g.account AND p.address = g.address AND p.hole = g.hole AND p.peer = ?3
+    WHERE g.account = ?1 AND g.address = ?2 AND g.peer = '' AND coalesce(p.open, g.open) = 1";
 
 /// The nearest hole below a place, as far as it is not filled for this peer.
 fn gap(
@@ -69,13 +49,8 @@ fn gap(
     peer: &str,
     below: i64,
 ) -> Result<Option<Gap>, StoreError> {
-    let sql = "SELECT g.hole, coalesce(p.n, g.n) AS top, g.low_n, coalesce(p.before_id, g.before_id),
-                      coalesce(p.before_ms, g.before_ms)
-               FROM archive_gap g LEFT JOIN archive_gap p
-               ON p.account = g.account AND p.address = g.address AND p.hole = g.hole AND p.peer = ?3
-               WHERE g.account = ?1 AND g.address = ?2 AND g.peer = '' AND coalesce(p.open, g.open) = 1 AND top <= ?4
-               ORDER BY top DESC LIMIT 1";
-    let mut query = db.prepare_cached(sql)?;
+    let sql = format!("{HOLES} AND top <= ?4 ORDER BY top DESC LIMIT 1");
+    let mut query = db.prepare_cached(&sql)?;
     let found = query.query_row(params![account, address, peer, below], |r| {
         Ok(Gap {
             address: address.to_owned(),
@@ -87,6 +62,19 @@ fn gap(
         })
     });
     Ok(found.optional()?)
+}
+
+/// Where the next hole above a place ends.
+pub(super) fn hole_above(
+    db: &Connection,
+    account: &str,
+    address: &str,
+    peer: &str,
+    above: i64,
+) -> Result<Option<i64>, StoreError> {
+    let sql = format!("SELECT min(top) FROM ({HOLES}) WHERE top > ?4");
+    let mut query = db.prepare_cached(&sql)?;
+    Ok(query.query_row(params![account, address, peer, above], |r| r.get(0))?)
 }
 
 impl Store {

@@ -101,11 +101,11 @@ pub(super) fn known(
             return Ok(Some(found));
         }
     }
-    // Kept before its archive's id was known, by a program that gives no origin-ids.
+    // Kept before its ids were known here, or said by a program that gives no origin-ids.
     let sql = format!(
         "{columns} AND id = ?3 AND outgoing = ?4 AND body = ?5 AND origin IS NULL AND (?6 OR stanza_id IS NULL)"
     );
-    if new.origin.is_some() || new.archive_id.is_none() || new.live {
+    if new.archive_id.is_none() || new.live {
         return Ok(None);
     }
     let mut query = db.prepare_cached(&sql)?;
@@ -160,6 +160,13 @@ pub(super) fn insert(
         new.live && !message.outgoing,
         new.markable
     ])?;
+    if message.outgoing {
+        // Who answers, on whatever device, has read what was said before.
+        let sql = "INSERT INTO conversation (account, peer, read_n) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (account, peer) DO UPDATE SET read_n = max(read_n, ?3)";
+        db.prepare_cached(sql)?
+            .execute(params![account, message.peer, n])?;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod archive;
 mod history;
 mod messages;
 mod place;
+mod view;
 
 use crate::now_ms;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -14,12 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Each version's change from the one before.
-const VERSIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const VERSIONS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
 
 pub use agent::Agent;
-pub use archive::{Mark, Page};
-pub use history::{Before, Gap, Kept};
+pub use archive::{ArchivePage, Mark};
+pub use history::{Before, Gap};
 pub use messages::{Arrival, Arriving};
+pub use view::{Conversation, Kept, Page};
 
 /// What is wrong with the client's data, and what to do.
 #[derive(Debug, thiserror::Error)]

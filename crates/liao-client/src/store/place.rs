@@ -75,6 +75,7 @@ fn make_room(db: &Connection, prev: i64) -> Result<i64, StoreError> {
         ("archive_mark", &["n", "said"]),
         ("archive_gap", &["hole", "n", "low_n"]),
         ("marker", &["n"]),
+        ("conversation", &["read_n"]),
     ] {
         for column in columns {
             let sql = format!("UPDATE {table} SET {column} = {column} + ?2 WHERE {column} > ?1");

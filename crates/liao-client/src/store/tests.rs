@@ -171,27 +171,29 @@ fn an_older_file_is_brought_forward_after_a_copy_and_keeps_all_it_had() {
     let store = Store::open(&folder.0).unwrap();
     assert_eq!(ids(&store), ["1", "2", "3", "4"]);
     assert_eq!(store.unsent(ME).unwrap(), [said(true, "3")]);
-    let copy = folder.0.join("client.sqlite3.before-2");
+    let copy = folder.0.join("client.sqlite3.before-3");
     assert!(copy.exists(), "a copy of the old file");
-    // What turns up between two old messages finds room.
-    let mine = Arriving {
-        message: said(true, "2"),
+    // What turns up between two old messages finds room; what was not said yet stands behind it.
+    let found = |id: &str, outgoing| Arriving {
+        message: said(outgoing, id),
         live: false,
-        ..coming("2", Some("s2"))
+        ..coming(id, Some(&format!("s{id}")))
     };
-    let new = Arriving {
-        live: false,
-        ..coming("new", Some("s3"))
-    };
-    let page = archive::Page {
-        items: &[mine, new],
-        after: Err(0),
+    let items = [
+        found("1", false),
+        found("2", true),
+        found("new", false),
+        found("4", false),
+    ];
+    let page = ArchivePage {
+        items: &items,
+        after: Err(store.make_a_hole(ME).unwrap()),
         loose: false,
-        end: Some(("s3", 1)),
+        end: Some(("s4", 1)),
         hole: None,
     };
     store.archived(ME, ME, &page).unwrap();
-    assert_eq!(ids(&store), ["1", "2", "new", "3", "4"]);
+    assert_eq!(ids(&store), ["1", "2", "new", "4", "3"]);
     store
         .lock()
         .pragma_update(None, "user_version", 99)
@@ -218,7 +220,7 @@ fn places_between_two_messages_never_run_out() {
             live: false,
             ..coming(&i.to_string(), Some(&format!("t{i}")))
         };
-        let page = archive::Page {
+        let page = ArchivePage {
             items: &[new],
             after: Ok(after),
             loose: false,

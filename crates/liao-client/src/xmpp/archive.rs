@@ -7,7 +7,7 @@ use super::{history, incoming};
 use crate::backend::{Event, Peer};
 use crate::features::archive::{self, Fin, Found, Range};
 use crate::features::{ids, markers, receipts};
-use crate::store::{Arrival, Arriving, Before, Gap, Page};
+use crate::store::{ArchivePage, Arrival, Arriving, Before, Gap};
 use liao_proto::jid::BareJid;
 use liao_proto::ns;
 use liao_proto::stanza::Stanza;
@@ -32,7 +32,7 @@ const WAITING: usize = 64;
 /// Catching up.
 struct Catching {
     up: CatchUp,
-    /// The place after which the next page goes, as [`Page::after`].
+    /// The place after which the next page goes, as [`ArchivePage::after`].
     after: Result<i64, i64>,
     new: usize,
     /// Only the places of our own messages are looked for.
@@ -307,7 +307,7 @@ impl Session<'_> {
         let end = it.up.page_end(&fin);
         let hole = fin.first.as_deref().filter(|_| it.up.leaves_a_hole(&fin));
         let me = self.program.me().to_owned();
-        let page = Page {
+        let page = ArchivePage {
             items: &items,
             after: it.after,
             loose: it.up.is_loose(),
@@ -366,7 +366,10 @@ impl Session<'_> {
     /// A message of a page goes to the person: new, or kept back until its turn.
     async fn tell_found(&mut self, item: Arriving, arrival: Arrival) {
         match arrival {
-            Arrival::New => self.program.tell(Event::Message(item.message)).await,
+            Arrival::New => {
+                self.answered_elsewhere(&item.message).await;
+                self.program.tell(Event::Message(item.message)).await;
+            }
             Arrival::Known { sent, .. } => {
                 if sent {
                     self.tell_sent(item.message.id).await;

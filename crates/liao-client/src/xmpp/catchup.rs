@@ -136,7 +136,7 @@ impl CatchUp {
 mod tests {
     use super::*;
     use crate::backend::Message;
-    use crate::store::{Arriving, Before, Page, Store};
+    use crate::store::{ArchivePage, Arriving, Before, Store};
 
     const ME: &str = "me@x";
     const PEERS: [&str; 2] = ["b@y", "c@y"];
@@ -370,7 +370,7 @@ mod tests {
             let items: Vec<Arriving> = found.iter().map(|e| e.arriving(false)).collect();
             let ms = |e: Option<&Entry>| e.map_or(0, |e| e.time_ms);
             let end = up.page_end(&fin);
-            let page = Page {
+            let page = ArchivePage {
                 items: &items,
                 after,
                 loose: up.is_loose(),

@@ -90,10 +90,19 @@ impl Session<'_> {
             self.send_receipt(&new.message, stanza);
         }
         if matches!(kept, Ok(Arrival::New) | Err(_)) {
+            self.answered_elsewhere(&new.message).await;
             let event = Event::Message(new.message);
             if let Some(event) = self.archive.hold(new.archive_id, event) {
                 self.program.tell(event).await;
             }
+        }
+    }
+
+    /// Who answers on another device has read what was said before.
+    pub(super) async fn answered_elsewhere(&mut self, message: &Message) {
+        if message.outgoing {
+            let peer = message.peer.clone();
+            self.program.tell(Event::ReadElsewhere { peer }).await;
         }
     }
 
@@ -117,7 +126,10 @@ impl Session<'_> {
         };
         let displayed = markers::displayed(stanza);
         if ours {
-            if displayed.is_some() {
+            if let Some(id) = displayed {
+                let store = &self.program.xmpp.store;
+                // Where it cannot be kept, more is shown as unread.
+                let _ = store.seen_elsewhere(self.program.me(), &peer, &id);
                 self.program.tell(Event::ReadElsewhere { peer }).await;
             }
             return;
