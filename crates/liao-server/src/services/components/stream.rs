@@ -126,11 +126,7 @@ async fn negotiate(wire: &mut Wire, components: &[Arc<Component>]) -> Result<Arc
         return Err(fail("invalid-namespace", text));
     }
     let name = header.to.as_deref().and_then(|to| Jid::new(to).ok());
-    let component = name.and_then(|n| {
-        components
-            .iter()
-            .find(|c| n == Jid::from(c.address.clone()))
-    });
+    let component = name.and_then(|n| components.iter().find(|c| n.as_str() == c.address.as_str()));
     let Some(component) = component else {
         return Err(fail(
             "host-unknown",
