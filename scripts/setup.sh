@@ -44,6 +44,8 @@ if [ "$1" = test ]; then
     fi
     command -v ip >/dev/null || install iproute2
     command -v ip >/dev/null || missing "ip" "apt-get install iproute2"
+    command -v tmux >/dev/null || install tmux
+    command -v tmux >/dev/null || missing "tmux" "apt-get install tmux"
     command -v openssl >/dev/null || install openssl
     command -v openssl >/dev/null || missing "openssl" "apt-get install openssl"
 fi

@@ -1,4 +1,4 @@
-//! What depends on the operating system: signals. Tested on Linux only.
+//! What depends on the operating system: signals, terminals, folders. Tested on Linux only.
 
 use std::path::PathBuf;
 use tokio::sync::mpsc;
@@ -18,6 +18,13 @@ pub async fn terminated() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Standard input and output are a terminal that can move its cursor.
+pub fn has_screen() -> bool {
+    use std::io::IsTerminal;
+    let dumb = std::env::var_os("TERM").is_none_or(|t| t.is_empty() || t == "dumb");
+    !dumb && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
 /// Resolves when the terminal goes away; without one, never. A SIGHUP while it is there means something else.
