@@ -9,6 +9,7 @@ use crate::peer::Peer;
 use crate::registration::{self, Ticket};
 use crate::server::{Server, random_id};
 use crate::session::{self, Resume};
+use crate::streams::Found;
 use liao_net::{Wire, WireError};
 use liao_proto::jid::BareJid;
 use liao_proto::sasl::{self, Mechanism, Step};
@@ -205,10 +206,11 @@ impl Connection {
         let mut out = format!("<stream:features xmlns:stream='{}'>", ns::STREAM);
         if self.user.is_some() {
             out.push_str(&format!(
-                "<bind xmlns='{}'/><session xmlns='{}'><optional/></session><sm xmlns='{}'/>",
+                "<bind xmlns='{}'/><session xmlns='{}'><optional/></session><sm xmlns='{}'/><csi xmlns='{}'/>",
                 ns::BIND,
                 ns::SESSION,
-                ns::SM
+                ns::SM,
+                ns::CSI
             ));
         } else {
             let mechanisms = self.mechanisms();
@@ -244,7 +246,7 @@ impl Connection {
             ("starttls", ns::TLS) => self.starttls().await?,
             ("auth", ns::SASL) => self.authenticate(&frame).await?,
             ("iq", ns::CLIENT) if self.user.is_some() => return self.bind(frame).await,
-            ("resume", ns::SM) if self.user.is_some() => return self.resume(&frame),
+            ("resume", ns::SM) if self.user.is_some() => return self.resume(&frame).await,
             // XEP-0198 section 3: after login, and after binding.
             (_, ns::SM) => self
                 .wire
@@ -450,21 +452,19 @@ impl Connection {
     }
 
     /// XEP-0198 section 5: hands the connection to the session, if there is one.
-    fn resume(&mut self, frame: &Frame) -> Result<Option<Bound>, Stop> {
+    async fn resume(&mut self, frame: &Frame) -> Result<Option<Bound>, Stop> {
         let Some(user) = &self.user else {
             return Ok(None);
         };
+        let Some(h) = frame.attr("h").and_then(|h| h.parse().ok()) else {
+            self.wire.queue(failed("bad-request", None).as_bytes());
+            return Ok(None);
+        };
         let sm_id = frame.attr("previd").unwrap_or_default();
-        let h = frame.attr("h").and_then(|h| h.parse().ok());
-        let found = self.server.streams_lock().find(sm_id, user);
-        match (found, h) {
-            (Ok(session), Some(h)) => Err(Stop::Resume(session, h)),
-            (Ok(_), None) => {
-                self.wire.queue(failed("bad-request", None).as_bytes());
-                Ok(None)
-            }
-            (Err(h), _) => {
-                self.wire.queue(failed("item-not-found", h).as_bytes());
+        match self.server.find_stream(sm_id, user).await {
+            Found::Session(session) => Err(Stop::Resume(session, h)),
+            Found::Gone(handled) => {
+                self.wire.queue(failed("item-not-found", handled).as_bytes());
                 Ok(None)
             }
         }

@@ -7,6 +7,7 @@ use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::{Credit, End, Mailbox};
 use crate::server::{Server, SessionInfo, now_ms, random_id};
+use crate::streams::random_stream;
 use bytes::Bytes;
 use liao_net::{Progress, Wire, WireError};
 use liao_proto::jid::{FullJid, Jid};
@@ -121,6 +122,12 @@ async fn farewell_owned(wire: Wire) {
     farewell(wire, "conflict", "the session was resumed elsewhere").await;
 }
 
+/// The disk is behind with what the client sent: it tries again later.
+async fn overtaken(mut wire: Wire) {
+    wire.queue(failed("resource-constraint", None).as_bytes());
+    farewell(wire, "resource-constraint", "the disk is behind; try again").await;
+}
+
 struct Session {
     server: Arc<Server>,
     wire: Wire,
@@ -161,9 +168,8 @@ impl Session {
             sessions.remove(&self.id);
         }
         if let Some(acks) = &mut self.acks {
-            if let Some(sm_id) = &acks.resume {
-                let h = self.mailbox.handled().0 as u32;
-                self.server.streams_lock().ended(sm_id, h);
+            if let Some(stream) = acks.resume {
+                self.server.streams_lock().ended(stream, &self.mailbox);
             }
             // Archived messages stay for the next session; who asked for something else is told (section 4).
             for item in acks.rest().into_iter().filter(|i| i.seq.is_none()) {
@@ -195,7 +201,7 @@ impl Session {
             }
             tokio::select! {
                 resume = self.resumes.recv() => return resume,
-                () = self.mailbox.ready() => {}
+                () = self.mailbox.ready() => self.mailbox.store_mark(&self.server.store),
                 () = sleep_until(over) => return None,
             }
         }
@@ -205,7 +211,13 @@ impl Session {
     async fn take_over(&mut self, resume: Resume, open: bool) {
         // What the old connection brought is committed or answered first; only then is `h` the whole truth.
         let patience = Duration::from_secs(self.server.bounds.unauthenticated_s);
-        let _ = timeout(patience, self.mailbox.all_handled()).await;
+        let settled = timeout(patience, self.mailbox.all_handled(&self.server.store)).await;
+        // The stream's counts start from active again (XEP-0352 section 5.2).
+        self.mailbox.set_quiet(false);
+        if settled.is_err() {
+            tokio::spawn(overtaken(resume.wire));
+            return;
+        }
         let old = std::mem::replace(&mut self.wire, resume.wire);
         if open {
             tokio::spawn(farewell_owned(old));
@@ -215,7 +227,8 @@ impl Session {
         self.note();
         let (handled, _) = self.mailbox.handled();
         let Some(acks) = &mut self.acks else { return };
-        let sm_id = acks.resume.clone().unwrap_or_default();
+        let bare = self.full.to_bare();
+        let sm_id = self.server.sm_id(&bare, acks.resume.unwrap_or_default());
         let resumed = format!(
             "<resumed xmlns='{}' previd='{sm_id}' h='{}'/>",
             ns::SM,
@@ -266,7 +279,11 @@ impl Session {
     fn send(&mut self, bytes: Bytes, seq: Option<u64>) {
         self.wire.queue(&bytes);
         match &mut self.acks {
-            Some(acks) => acks.sent(crate::mailbox::Item { bytes, seq }),
+            Some(acks) => acks.sent(crate::mailbox::Item {
+                bytes,
+                seq,
+                lazy: None,
+            }),
             None => self.seqs.extend(seq),
         }
     }
@@ -286,6 +303,7 @@ impl Session {
             self.send(item.bytes, item.seq);
         }
         self.ask();
+        self.mailbox.store_mark(&self.server.store);
         let (handled, received) = self.mailbox.handled();
         if self
             .acks
@@ -319,6 +337,7 @@ impl Session {
                 self.heard = Instant::now();
                 match frame.ns() {
                     ns::SM => self.management(&frame),
+                    ns::CSI => self.client_state(&frame),
                     _ => self.stanza(frame),
                 }
             }
@@ -382,23 +401,41 @@ impl Session {
         Next::Go
     }
 
+    /// XEP-0352 section 4.2. What waited is on its way before anything that the client sends next is answered.
+    fn client_state(&mut self, frame: &Frame) -> Next {
+        match frame.name() {
+            "inactive" => self.mailbox.set_quiet(true),
+            "active" => {
+                self.mailbox.set_quiet(false);
+                return self.drain();
+            }
+            _ => {
+                return Next::Fail(End {
+                    condition: "unsupported-stanza-type",
+                    text: "",
+                });
+            }
+        }
+        Next::Go
+    }
+
     fn refuse(&mut self, condition: &str) {
         self.wire.queue(failed(condition, None).as_bytes());
     }
 
     fn enable(&mut self, frame: &Frame) {
         let resumable = matches!(frame.attr("resume"), Some("true" | "1"));
+        let stream = random_stream();
         let mut acks = Acks::default();
         let mut more = String::new();
         if resumable {
-            let sm_id = random_id();
+            let sm_id = self.server.sm_id(&self.full.to_bare(), stream);
             more = format!(" id='{sm_id}' resume='true' max='{}'", limits::RESUME_S);
-            let bare = self.full.to_bare();
             let mut streams = self.server.streams_lock();
-            streams.begun(&sm_id, bare, self.resume.clone());
-            acks.resume = Some(sm_id);
+            streams.begun(stream, self.resume.clone());
+            acks.resume = Some(stream);
         }
-        self.mailbox.count();
+        self.mailbox.count(stream);
         self.acks = Some(acks);
         self.wire
             .queue(format!("<enabled xmlns='{}'{more}/>", ns::SM).as_bytes());
@@ -478,7 +515,7 @@ impl Session {
                 text: "you are somebody else",
             });
         }
-        let credit = Credit::take(&self.mailbox, size + 256);
+        let credit = Credit::take(&self.mailbox, self.id, size + 256);
         self.server
             .post(self.full.to_bare(), Item::Send(self.id, stanza, credit));
         Next::Go
@@ -495,7 +532,7 @@ impl Session {
             .from(self.full.clone())
             .error(&ErrorKind::JID_MALFORMED);
         // It counts, and it is answered (XEP-0198).
-        drop(Credit::take(&self.mailbox, 0));
+        drop(Credit::take(&self.mailbox, self.id, 0));
         self.send(answer.to_bytes(), None);
     }
 

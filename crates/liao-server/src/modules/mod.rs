@@ -6,7 +6,10 @@ use liao_proto::minidom::Element;
 use liao_proto::ns;
 use std::sync::OnceLock;
 
+mod archive;
+mod carbons;
 mod commands;
+mod csi;
 mod disco;
 mod message;
 mod offline;
@@ -27,6 +30,9 @@ pub static ALL: &[&dyn Module] = &[
     // why before message: it must see a session become reachable before live messages are given to it
     &offline::Offline,
     &message::Message,
+    &archive::Archive,
+    &carbons::Carbons,
+    &csi::Csi,
     &disco::Disco,
     &ping::Ping,
     &version::Version,
