@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 pub struct Acks {
     /// The stream's number, if the client wants to be able to resume (section 5).
     pub resume: Option<i64>,
+    /// Seconds for which the session waits without a connection.
+    pub max_s: u64,
     /// Stanzas sent to the client since `<enable/>`.
     sent: u64,
     /// Of these, how many the client has acknowledged.

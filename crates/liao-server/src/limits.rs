@@ -129,5 +129,6 @@ bounds! {
     roster_size: usize = ROSTER_SIZE, 10, 100_000;
     offline_messages: usize = OFFLINE_MESSAGES, 10, 10_000_000;
     idle_ping_s: u64 = IDLE_PING_S, 15, 3_600;
+    resume_s: u64 = RESUME_S, 1, 86_400;
     gateway_callers: usize = GATEWAY_CALLERS, 1, 10_000;
 }

@@ -2,7 +2,7 @@
 //! management (XEP-0198) it outlives its connection.
 
 use crate::acks::Acks;
-use crate::c2s::{failed, farewell};
+use crate::c2s::{Bound, failed, farewell};
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::{Credit, End, Mailbox};
@@ -14,7 +14,7 @@ use liao_proto::jid::{FullJid, Jid};
 use liao_proto::ns;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza, StanzaError};
 use liao_proto::stream::Event;
-use liao_proto::xml::Frame;
+use liao_proto::xml::{Frame, escape};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +44,46 @@ pub struct Resume {
     pub peer: SocketAddr,
     /// What the client has handled.
     pub h: u32,
+    /// What the answer stands in.
+    pub around: Around,
     /// Dropped when the session lets go of the connection.
     pub held: tokio::sync::oneshot::Sender<()>,
+}
+
+/// What an answer stands in: `<success/>` if it was asked for with SASL2 (XEP-0388 section 2.6.1), else nothing.
+#[derive(Default)]
+pub struct Around {
+    /// Before it.
+    pub before: String,
+    /// After it.
+    pub after: String,
+}
+
+/// What a client wants of stream management (XEP-0198 section 3).
+pub struct Enable {
+    resume: bool,
+    max_s: Option<u64>,
+}
+
+impl Enable {
+    /// From the attributes of `<enable/>`.
+    pub fn read(resume: Option<&str>, max: Option<&str>) -> Enable {
+        Enable {
+            resume: matches!(resume, Some("true" | "1")),
+            max_s: max.and_then(|m| m.parse().ok()),
+        }
+    }
+}
+
+/// How a session begins that was bound inline (XEP-0386 section 3.2).
+#[derive(Default)]
+pub struct Start {
+    /// Stream management from the first stanza (XEP-0198 section 9.1).
+    pub enable: Option<Enable>,
+    /// The success that says so.
+    pub around: Around,
+    /// The stream features after it.
+    pub features: String,
 }
 
 fn carrier(wire: &Wire) -> &'static str {
@@ -59,14 +97,15 @@ fn carrier(wire: &Wire) -> &'static str {
 }
 
 /// Runs a session to its end and unbinds it.
-pub async fn run(
-    server: Arc<Server>,
-    wire: Wire,
-    id: u64,
-    full: FullJid,
-    mailbox: Arc<Mailbox>,
-    peer: SocketAddr,
-) {
+pub async fn run(server: Arc<Server>, wire: Wire, bound: Bound, peer: SocketAddr) {
+    let Bound {
+        place,
+        id,
+        full,
+        mailbox,
+        start,
+    } = bound;
+    place.taken();
     let (resume, resumes) = mpsc::channel(1);
     let mut session = Session {
         server,
@@ -85,6 +124,7 @@ pub async fn run(
         broken: false,
     };
     session.note();
+    session.begin(*start);
     loop {
         let end = match session.talk().await {
             Next::Resumed(resume) => {
@@ -123,8 +163,7 @@ async fn farewell_owned(wire: Wire) {
 }
 
 /// The disk is behind with what the client sent: it tries again later.
-async fn overtaken(mut wire: Wire) {
-    wire.queue(failed("resource-constraint", None).as_bytes());
+async fn overtaken(wire: Wire) {
     farewell(wire, "resource-constraint", "the disk is behind; try again").await;
 }
 
@@ -163,6 +202,17 @@ impl Session {
         }
     }
 
+    /// Says what was bound inline; in the classic way that is said already.
+    fn begin(&mut self, start: Start) {
+        let enabled = start.enable.map(|enable| self.enable(&enable));
+        let (Around { before, after }, enabled) = (start.around, enabled.unwrap_or_default());
+        for text in [format!("{before}{enabled}{after}"), start.features] {
+            if !text.is_empty() {
+                self.wire.queue(text.as_bytes());
+            }
+        }
+    }
+
     async fn end(mut self, end: Option<End>) {
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.remove(&self.id);
@@ -194,7 +244,8 @@ impl Session {
 
     /// Without a connection: until one comes, the time is over, or the session must end.
     async fn wait(&mut self) -> Option<Resume> {
-        let over = Instant::now() + Duration::from_secs(limits::RESUME_S);
+        let max_s = self.acks.as_ref().map_or(0, |a| a.max_s);
+        let over = Instant::now() + Duration::from_secs(max_s);
         loop {
             if self.mailbox.is_ended() {
                 return None;
@@ -229,8 +280,9 @@ impl Session {
         let Some(acks) = &mut self.acks else { return };
         let bare = self.full.to_bare();
         let sm_id = self.server.sm_id(&bare, acks.resume.unwrap_or_default());
+        let Around { before, after } = resume.around;
         let resumed = format!(
-            "<resumed xmlns='{}' previd='{sm_id}' h='{}'/>",
+            "{before}<resumed xmlns='{}' previd='{sm_id}' h='{}'/>{after}",
             ns::SM,
             handled as u32
         );
@@ -357,7 +409,10 @@ impl Session {
     /// The elements of XEP-0198 on a bound stream.
     fn management(&mut self, frame: &Frame) -> Next {
         match (frame.name(), self.acks.is_some()) {
-            ("enable", false) => self.enable(frame),
+            ("enable", false) => {
+                let enabled = self.enable(&Enable::read(frame.attr("resume"), frame.attr("max")));
+                self.wire.queue(enabled.as_bytes());
+            }
             // Section 3: at most one attempt.
             ("enable", true) => {
                 return Next::Fail(End {
@@ -423,22 +478,28 @@ impl Session {
         self.wire.queue(failed(condition, None).as_bytes());
     }
 
-    fn enable(&mut self, frame: &Frame) {
-        let resumable = matches!(frame.attr("resume"), Some("true" | "1"));
+    /// Counts from now on; `<enabled/>`.
+    fn enable(&mut self, enable: &Enable) -> String {
         let stream = random_stream();
         let mut acks = Acks::default();
         let mut more = String::new();
-        if resumable {
+        if enable.resume {
+            let most = self.server.bounds.resume_s;
+            acks.max_s = enable.max_s.map_or(most, |m| m.min(most));
             let sm_id = self.server.sm_id(&self.full.to_bare(), stream);
-            more = format!(" id='{sm_id}' resume='true' max='{}'", limits::RESUME_S);
+            more = format!(" id='{sm_id}' resume='true' max='{}'", acks.max_s);
+            let config = self.server.config();
+            match config.get("resume.location") {
+                "" => {}
+                location => more.push_str(&format!(" location='{}'", escape(location))),
+            }
             let mut streams = self.server.streams_lock();
             streams.begun(stream, self.resume.clone());
             acks.resume = Some(stream);
         }
         self.mailbox.count(stream);
         self.acks = Some(acks);
-        self.wire
-            .queue(format!("<enabled xmlns='{}'{more}/>", ns::SM).as_bytes());
+        format!("<enabled xmlns='{}'{more}/>", ns::SM)
     }
 
     /// Takes the client's count; `false`: it is too high, and the stream is at its end (section 4).
