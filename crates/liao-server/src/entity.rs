@@ -14,7 +14,7 @@ use liao_proto::minidom::Element;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 /// What stands behind an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,8 @@ pub struct Session {
     /// It reads the archive by itself from the moment it was bound: nothing archived is handed out to it
     /// (XEP-0386 section 3.2).
     pub reads_archive: bool,
-    /// One query of the archive at a time.
-    pub query_turn: Arc<Semaphore>,
+    /// Resolves when the last query of the archive is answered: one at a time, in order.
+    pub last_query: Option<oneshot::Receiver<()>>,
 }
 
 impl Session {
@@ -279,7 +279,7 @@ fn bind(
         directed: HashSet::new(),
         carbons: false,
         reads_archive: false,
-        query_turn: Arc::new(Semaphore::new(1)),
+        last_query: None,
     });
     for module in modules::ALL {
         module.on_session(cx, SessionChange::Bound(id));

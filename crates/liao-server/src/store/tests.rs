@@ -391,7 +391,7 @@ impl Counted for Stream {
     fn h_with(&self, done: &[u64]) -> u64 {
         (1..).take_while(|n| done.contains(n) || lock(&self.1).contains(n)).count() as u64
     }
-    fn committed(&self, touched: &[u64], _: u64) {
+    fn committed(&self, touched: &[u64], _: &[u64], _: u64) {
         lock(&self.1).extend(touched);
     }
 }
