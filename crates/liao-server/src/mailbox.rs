@@ -84,7 +84,9 @@ impl Handled {
 
     /// What may be told: nothing that was committed is covered before its being so is on the disk.
     fn told(&self) -> u64 {
-        self.beyond.first().map_or(self.prefix, |n| self.prefix.min(n - 1))
+        self.beyond
+            .first()
+            .map_or(self.prefix, |n| self.prefix.min(n - 1))
     }
 }
 
@@ -446,14 +448,18 @@ mod tests {
         drop(message);
         drop(credits);
         assert_eq!(mailbox.handled(), (1, 3), "2 is committed, h is not");
-        assert!(mailbox.is_mark_due() && !mailbox.is_mark_due(), "one at a time");
+        assert!(
+            mailbox.is_mark_due() && !mailbox.is_mark_due(),
+            "one at a time"
+        );
         mailbox.committed(&[], &[], mailbox.h_with(&[]));
         mailbox.mark_done();
         assert_eq!(mailbox.handled(), (3, 3));
     }
 
     #[test]
-    fn while_a_client_is_inactive_only_what_cannot_wait_wakes_it_and_the_latest_presence_is_enough() {
+    fn while_a_client_is_inactive_only_what_cannot_wait_wakes_it_and_the_latest_presence_is_enough()
+    {
         let mailbox = Mailbox::new(limits::MAILBOX_BYTES);
         mailbox.set_quiet(true);
         for n in 0..3 {
@@ -473,7 +479,10 @@ mod tests {
             mailbox.push_lazy(piece.clone(), *n);
             mailbox.take().0.is_empty()
         });
-        assert!(waiting.count() <= limits::MAILBOX_BYTES / 4 / piece.len(), "it is bounded");
+        assert!(
+            waiting.count() <= limits::MAILBOX_BYTES / 4 / piece.len(),
+            "it is bounded"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::accounts::{Accounts, Invite};
 use crate::backoff::Backoff;
 use crate::config::Config;
+use crate::engines;
 use crate::entity::{Behind, Item, State};
 use crate::limits::Bounds;
 use crate::mailbox::Credit;
@@ -11,7 +12,6 @@ use crate::services::Service;
 use crate::shard;
 use crate::store::{CommitError, Committed, Page, Store};
 use crate::streams::Streams;
-use crate::engines;
 use liao_proto::jid::{BareJid, Jid};
 use liao_proto::stanza::{ErrorKind, Stanza};
 use liao_proto::xep::invite;
@@ -238,6 +238,10 @@ impl Server {
                     condition: "not-authorized",
                     text: "the account was removed",
                 };
+                let all: Vec<u64> = cx.entity.sessions.iter().map(|s| s.id).collect();
+                for id in all {
+                    engines::presence::leave(cx, id, None);
+                }
                 for session in &cx.entity.sessions {
                     session.mailbox.end(gone);
                 }

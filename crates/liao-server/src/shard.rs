@@ -235,7 +235,11 @@ fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
     // What is routed on has more to be done elsewhere.
     let routed = |r: &Release| matches!(r, Release::Route(_));
     let done = pending.later.is_empty() && !pending.releases.iter().any(routed);
-    let marks = pending.credits.iter().filter_map(|c| c.mark(done)).collect();
+    let marks = pending
+        .credits
+        .iter()
+        .filter_map(|c| c.mark(done))
+        .collect();
     (pending.ticket, pending.done) = (ticket, false);
     entity.queue.push_back(pending);
     let commit = Commit { ops, marks, then };
@@ -509,7 +513,11 @@ fn on_page(server: &Server, entity: &mut Entity, head: u64, rows: Option<Vec<Arc
             state.offline.is_only_kept(row.seq);
         }
         let wants = |s: &&Session| row.kept || !s.reads_archive;
-        let wanting = state.sessions.iter().filter(|s| ids.contains(&s.id)).filter(wants);
+        let wanting = state
+            .sessions
+            .iter()
+            .filter(|s| ids.contains(&s.id))
+            .filter(wants);
         let wanting: Vec<u64> = wanting.map(|s| s.id).collect();
         if wanting.is_empty() {
             passed.push(row.seq);

@@ -91,7 +91,10 @@ impl Query {
 
     /// XEP-0059 section 2.
     fn page(&mut self, set: &Element) -> Result<(), ErrorKind> {
-        let text = |name: &str| set.get_child(name, ns::RSM).map(|e| e.text().trim().to_owned());
+        let text = |name: &str| {
+            set.get_child(name, ns::RSM)
+                .map(|e| e.text().trim().to_owned())
+        };
         if let Some(max) = text("max") {
             self.max = Some(max.parse().map_err(|_| BAD.with_text("max is no number"))?);
         }
@@ -148,7 +151,10 @@ pub fn metadata(span: Option<[(&str, i64); 2]>) -> Element {
     let ends = span.map_or(String::new(), |[start, end]| {
         let end_of = |name: &str, (id, ms): (&str, i64)| {
             let stamp = delay::utc_from_ms(ms);
-            format!("<{name} id='{}' timestamp='{stamp}'/>", crate::xml::escape(id))
+            format!(
+                "<{name} id='{}' timestamp='{stamp}'/>",
+                crate::xml::escape(id)
+            )
         };
         end_of("start", start) + &end_of("end", end)
     });
@@ -189,17 +195,31 @@ mod tests {
         let set = "<set xmlns='http://jabber.org/protocol/rsm'><max>10</max><before>b</before></set><flip-page/>";
         let q = query(&(form_of(all) + set)).unwrap();
         assert_eq!(q.with.as_ref().map(Jid::as_str), Some("a@x/r"));
-        assert_eq!((q.start_ms, q.max, q.flip, q.backwards), (Some(1000), Some(10), true, true));
+        assert_eq!(
+            (q.start_ms, q.max, q.flip, q.backwards),
+            (Some(1000), Some(10), true, true)
+        );
         assert_eq!(q.ids, Some(vec!["i".into(), "j".into()]));
-        assert_eq!((&q.after[..], &q.before[..]), (&["a".to_owned()][..], &["b".to_owned()][..]));
+        assert_eq!(
+            (&q.after[..], &q.before[..]),
+            (&["a".to_owned()][..], &["b".to_owned()][..])
+        );
         let error = |inner: &str| query(inner).unwrap_err().condition;
         let field = |var: &str, value: &str| {
-            form_of(&format!("<field var='{var}'><value>{value}</value></field>"))
+            form_of(&format!(
+                "<field var='{var}'><value>{value}</value></field>"
+            ))
         };
         assert_eq!(error(&field("{x}y", "1")), "feature-not-implemented");
         assert_eq!(error(&field("start", "yesterday")), "bad-request");
         assert_eq!(error(&field("with", "@")), "jid-malformed");
-        assert_eq!(error("<x xmlns='jabber:x:data' type='submit'/>"), "bad-request");
-        assert_eq!(error("<set xmlns='http://jabber.org/protocol/rsm'><max>x</max></set>"), "bad-request");
+        assert_eq!(
+            error("<x xmlns='jabber:x:data' type='submit'/>"),
+            "bad-request"
+        );
+        assert_eq!(
+            error("<set xmlns='http://jabber.org/protocol/rsm'><max>x</max></set>"),
+            "bad-request"
+        );
     }
 }

@@ -106,13 +106,24 @@ mod tests {
         let stanza = Stanza::parse_bytes(&numbered).unwrap();
         let id = stanza.get("stanza-id", ns::STANZA_ID).unwrap();
         assert_eq!((id.attr("by"), id.attr("id")), (Some("b@x"), Some("i'1")));
-        let copy = Stanza::parse_bytes(&carbon("received", "b@x", "b@x/o", "chat", &message)).unwrap();
+        let copy =
+            Stanza::parse_bytes(&carbon("received", "b@x", "b@x/o", "chat", &message)).unwrap();
         let inner = copy.get("received", ns::CARBONS).unwrap();
         let inner = inner.get_child("forwarded", ns::FORWARD).unwrap();
         let inner = inner.get_child("message", ns::CLIENT).unwrap();
         assert_eq!(inner.get_child("body", ns::CLIENT).unwrap().text(), "汉");
-        let result = archived("b@x", "b@x/o", Some("q"), "id", "2026-01-01T00:00:00Z", &message);
-        let result = Stanza::parse_bytes(&result).unwrap().get("result", ns::MAM).unwrap();
+        let result = archived(
+            "b@x",
+            "b@x/o",
+            Some("q"),
+            "id",
+            "2026-01-01T00:00:00Z",
+            &message,
+        );
+        let result = Stanza::parse_bytes(&result)
+            .unwrap()
+            .get("result", ns::MAM)
+            .unwrap();
         assert_eq!(result.attr("queryid"), Some("q"));
         let empty = with_child(&Stanza::message("").to_bytes(), "<a xmlns='b'/>");
         assert!(Stanza::parse_bytes(&empty).unwrap().has("a", "b"));

@@ -58,7 +58,8 @@ pub struct Prefs {
 /// The preferences of an account.
 pub fn prefs(state: &State) -> Prefs {
     let row = state.rows(COLLECTION).get(KEY);
-    row.and_then(|v| serde_json::from_slice(v).ok()).unwrap_or_default()
+    row.and_then(|v| serde_json::from_slice(v).ok())
+        .unwrap_or_default()
 }
 
 /// Whether an account wants messages to or from this address in its archive (XEP-0441 section 2.3).
@@ -69,7 +70,13 @@ pub fn wants(state: &State, peer: &Jid) -> bool {
     let prefs = prefs(state);
     let bare = peer.to_bare();
     let listed = |list: &[Jid]| {
-        let is = |j: &Jid| if j.is_full() { j == peer } else { j.as_str() == bare.as_str() };
+        let is = |j: &Jid| {
+            if j.is_full() {
+                j == peer
+            } else {
+                j.as_str() == bare.as_str()
+            }
+        };
         list.iter().any(is)
     };
     if listed(&prefs.never) {
@@ -98,8 +105,7 @@ pub fn is_kept(stanza: &Stanza) -> bool {
         ns::CLIENT => name == "body",
         _ => true,
     };
-    matches!(type_, "normal" | "chat")
-        && stanza.children().iter().any(|c| content(&c.name, &c.ns))
+    matches!(type_, "normal" | "chat") && stanza.children().iter().any(|c| content(&c.name, &c.ns))
 }
 
 /// Whether a message is to be in no archive (XEP-0334 section 4.1).
@@ -141,14 +147,15 @@ pub fn strip(cx: &Cx<'_>, stanza: &mut Stanza) {
         };
         jid.to_bare() == cx.entity.bare || (own && is_ours(cx, &jid.to_bare()))
     };
-    let false_claim = |name: &str, ns: &str, bytes: &dyn Fn() -> Option<liao_proto::minidom::Element>| {
-        let attr = match (name, ns) {
-            ("stanza-id", ns::STANZA_ID) => "by",
-            ("delay", ns::DELAY) => "from",
-            _ => return false,
+    let false_claim =
+        |name: &str, ns: &str, bytes: &dyn Fn() -> Option<liao_proto::minidom::Element>| {
+            let attr = match (name, ns) {
+                ("stanza-id", ns::STANZA_ID) => "by",
+                ("delay", ns::DELAY) => "from",
+                _ => return false,
+            };
+            bytes().is_some_and(|e| ours(e.attr(attr)))
         };
-        bytes().is_some_and(|e| ours(e.attr(attr)))
-    };
     let drop: Vec<_> = stanza
         .children()
         .iter()

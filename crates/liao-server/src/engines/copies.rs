@@ -59,7 +59,9 @@ pub fn is_eligible(stanza: &Stanza, incoming: bool, copies: &Copies) -> bool {
         return true;
     }
     if let Some(x) = stanza.get("x", ns::MUC_USER) {
-        let invitation = ["invite", "decline"].iter().any(|n| x.has_child(n, ns::MUC_USER));
+        let invitation = ["invite", "decline"]
+            .iter()
+            .any(|n| x.has_child(n, ns::MUC_USER));
         // A room gives its private messages to each of the account's sessions itself.
         if invitation || (incoming && full) {
             return invitation;
@@ -68,7 +70,10 @@ pub fn is_eligible(stanza: &Stanza, incoming: bool, copies: &Copies) -> bool {
     let im = [ns::RECEIPTS, ns::CHAT_STATES, ns::MARKERS];
     type_ == "chat"
         || stanza.has("body", ns::CLIENT)
-        || stanza.children().iter().any(|c| im.contains(&c.ns.as_ref()))
+        || stanza
+            .children()
+            .iter()
+            .any(|c| im.contains(&c.ns.as_ref()))
 }
 
 /// Gives the account's other sessions a copy of what one of them sent (section 8).

@@ -235,7 +235,10 @@ mod tests {
         let moved = o.written(&[1, 2]).unwrap();
         assert_eq!((moved.cursor, &moved.kept[..]), (2, &[1][..]));
         let ops = moved.into_ops(&BareJid::new("a@x").unwrap());
-        assert!(matches!(ops[..], [Op::Forget { seq: 1, .. }, Op::Put { .. }]));
+        assert!(matches!(
+            ops[..],
+            [Op::Forget { seq: 1, .. }, Op::Put { .. }]
+        ));
     }
 
     #[test]

@@ -112,7 +112,11 @@ fn query(cx: &mut Cx<'_>, iq: &Stanza, query: Query) -> Answer {
     let Some(session) = sessions.find(|s| Some(s.full.as_str()) == from) else {
         return Answer::Error(ErrorKind::FORBIDDEN);
     };
-    if query.ids.as_ref().is_some_and(|ids| ids.len() > limits::ARCHIVE_PAGE) {
+    if query
+        .ids
+        .as_ref()
+        .is_some_and(|ids| ids.len() > limits::ARCHIVE_PAGE)
+    {
         return Answer::Error(ErrorKind::NOT_ACCEPTABLE.with_text("too many ids at once"));
     }
     let asked = Asked {
@@ -206,7 +210,8 @@ impl Asked {
             _ => page.complete,
         };
         let fin = archive::fin(complete, ends, page.count);
-        self.mailbox.push(self.iq.result().child(&fin).to_bytes(), None);
+        self.mailbox
+            .push(self.iq.result().child(&fin).to_bytes(), None);
     }
 }
 

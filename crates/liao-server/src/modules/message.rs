@@ -56,13 +56,19 @@ fn send(cx: &mut Cx<'_>, session: u64, stanza: &mut Stanza) -> Flow {
     archiving::strip(cx, stanza);
     let own: Jid = cx.entity.bare.clone().into();
     let to = stanza.to.get_or_insert(own).clone();
-    let others = cx.entity.sessions.iter().any(|s| s.carbons && s.id != session);
-    if others && to.to_bare() != cx.entity.bare && copies::is_eligible(stanza, false, &cx.entity.copies) {
+    let others = cx
+        .entity
+        .sessions
+        .iter()
+        .any(|s| s.carbons && s.id != session);
+    if others
+        && to.to_bare() != cx.entity.bare
+        && copies::is_eligible(stanza, false, &cx.entity.copies)
+    {
         cx.origin.copies = true;
         cx.entity.copies.note(stanza);
     }
-    cx.origin.unarchived =
-        archiving::is_passing(stanza) || !archiving::wants(cx.entity, &to);
+    cx.origin.unarchived = archiving::is_passing(stanza) || !archiving::wants(cx.entity, &to);
     let account = is_local(cx.server, &to) && to.node().is_some();
     let service = cx.server.is_service(to.domain().as_str());
     if account || !service {
@@ -169,10 +175,13 @@ fn keep_or_give(cx: &mut Cx<'_>, stanza: &Stanza, targets: Vec<u64>) {
         .map(|f| f.to_bare());
     let own = sender.as_ref() == Some(&cx.entity.bare);
     let unarchived = cx.origin.unarchived;
-    let kept = archiving::is_passing(stanza) || !from.is_none_or(|f| archiving::wants(cx.entity, f));
+    let kept =
+        archiving::is_passing(stanza) || !from.is_none_or(|f| archiving::wants(cx.entity, f));
     let row = cx.archive(NewMessage {
         // A note to oneself has one owner and one place.
-        from_owner: sender.filter(|_| !own && !unarchived).map(|s| s.to_string()),
+        from_owner: sender
+            .filter(|_| !own && !unarchived)
+            .map(|s| s.to_string()),
         to_owner: Some(cx.entity.bare.to_string()),
         from_peer: cx.entity.bare.to_string(),
         to_peer: from.map(|f| f.to_bare().to_string()).unwrap_or_default(),
@@ -198,7 +207,10 @@ fn give(cx: &mut Cx<'_>, stanza: &Stanza, targets: &[u64], copies: &[u64]) {
     let bytes = stanza.to_bytes();
     let (bare, type_) = (cx.entity.bare.to_string(), type_word(stanza));
     // Only "is writing" and its like: the latest is enough (XEP-0352 section 3.2).
-    let state = stanza.children().iter().all(|c| c.ns == ns::CHAT_STATES || c.ns == ns::HINTS);
+    let state = stanza
+        .children()
+        .iter()
+        .all(|c| c.ns == ns::CHAT_STATES || c.ns == ns::HINTS);
     let lazy = (state && !stanza.children().is_empty()).then(|| {
         let mut hasher = DefaultHasher::new();
         ("state", stanza.from.as_ref().map(Jid::as_str)).hash(&mut hasher);

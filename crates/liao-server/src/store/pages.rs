@@ -35,7 +35,11 @@ struct Filter {
 
 impl Filter {
     fn fits(&self, e: &Entry) -> bool {
-        let side = if self.undelivered { e.incoming } else { !e.kept };
+        let side = if self.undelivered {
+            e.incoming
+        } else {
+            !e.kept
+        };
         let time = (self.start_ms..=self.end_ms).contains(&e.time_ms);
         side && time && self.peer.is_none_or(|p| p == e.peer)
     }
@@ -249,7 +253,10 @@ impl<'a> Pages<'a> {
     }
 
     fn entry(&self, owner: i64, seq: u64) -> rusqlite::Result<Option<Entry>> {
-        let newest = lock(self.tail).owners.get(&owner).and_then(|m| m.get(&seq).copied());
+        let newest = lock(self.tail)
+            .owners
+            .get(&owner)
+            .and_then(|m| m.get(&seq).copied());
         if newest.is_some() {
             return Ok(newest);
         }
@@ -318,7 +325,8 @@ impl<'a> Pages<'a> {
                 .collect()
         };
         let (condition, values) = filter.sql(owner);
-        let sql = format!("SELECT COUNT(*), COALESCE(MAX(seq), 0) FROM owner_index WHERE {condition}");
+        let sql =
+            format!("SELECT COUNT(*), COALESCE(MAX(seq), 0) FROM owner_index WHERE {condition}");
         let (stored, last): (i64, i64) = self
             .connection
             .prepare_cached(&sql)?
@@ -376,7 +384,11 @@ fn finish(mut page: Page, backwards: bool) -> Page {
 /// Whether the other side is exactly this full address (XEP-0313 section 4.1.1).
 fn is_with(row: &Archived, full: &str) -> bool {
     Stanza::parse_bytes(&row.stanza).is_some_and(|stanza| {
-        let side = if row.incoming { &stanza.from } else { &stanza.to };
+        let side = if row.incoming {
+            &stanza.from
+        } else {
+            &stanza.to
+        };
         side.as_ref().is_some_and(|jid| jid.as_str() == full)
     })
 }

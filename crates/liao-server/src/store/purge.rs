@@ -49,7 +49,10 @@ impl Writer {
         let Some(id) = name_id(&self.connection, owner)? else {
             return Ok(());
         };
-        let newest = lock(&self.tail).owners.get(&id).and_then(|m| m.get(&seq).copied());
+        let newest = lock(&self.tail)
+            .owners
+            .get(&id)
+            .and_then(|m| m.get(&seq).copied());
         let message = match newest {
             Some(entry) if entry.kept => entry.message,
             Some(_) => return Ok(()),

@@ -253,7 +253,9 @@ impl Store {
             let old: Option<i64> = match before_ms {
                 None => None,
                 Some(ms) => c
-                    .prepare_cached("SELECT MAX(seq) FROM owner_index WHERE owner = ?1 AND time_ms < ?2")?
+                    .prepare_cached(
+                        "SELECT MAX(seq) FROM owner_index WHERE owner = ?1 AND time_ms < ?2",
+                    )?
                     .query_row([owner, ms], |r| r.get(0))?,
             };
             let mut last = old.unwrap_or(0);

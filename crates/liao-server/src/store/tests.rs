@@ -138,7 +138,11 @@ async fn archives_agree_with_a_model_through_flushes_and_reopening() {
                     )
                 })
                 .collect();
-            let got: Vec<_> = page.rows.iter().map(|a| (a.seq, a.stanza.to_vec())).collect();
+            let got: Vec<_> = page
+                .rows
+                .iter()
+                .map(|a| (a.seq, a.stanza.to_vec()))
+                .collect();
             assert_eq!(got, wanted);
         }
         let newest = store
@@ -210,7 +214,10 @@ async fn what_waits_is_committed_together() {
         .collect();
     for (n, wait) in waits.into_iter().enumerate() {
         assert_eq!(
-            wait.await.unwrap().unwrap().seqs[0].to.as_ref().map(|p| p.seq),
+            wait.await.unwrap().unwrap().seqs[0]
+                .to
+                .as_ref()
+                .map(|p| p.seq),
             Some(n as u64 + 1)
         );
     }
@@ -273,7 +280,11 @@ async fn purged(folder: &Folder) {
     for _ in 0..400 {
         let connection = schema::connect_to_read(&folder.0.join(FILE)).unwrap();
         let sql = "SELECT COUNT(*) FROM owner_head WHERE purged < seq";
-        if connection.query_row(sql, [], |r| r.get::<_, i64>(0)).unwrap() == 0 {
+        if connection
+            .query_row(sql, [], |r| r.get::<_, i64>(0))
+            .unwrap()
+            == 0
+        {
             return;
         }
         drop(connection);
@@ -294,9 +305,14 @@ async fn what_is_erased_is_hidden_at_once_and_then_gone_from_the_file() {
         other => other,
     };
     for n in 0..600 {
-        store.committed(vec![secret("a@x", "b@x", n)]).await.unwrap();
+        store
+            .committed(vec![secret("a@x", "b@x", n)])
+            .await
+            .unwrap();
     }
-    let erase = |owner: &str| Op::DeleteOwner { owner: owner.into() };
+    let erase = |owner: &str| Op::DeleteOwner {
+        owner: owner.into(),
+    };
     store.committed(vec![erase("a@x")]).await.unwrap();
     assert!(store.page("a@x", all(false)).await.unwrap().rows.is_empty());
     assert!(store.span("a@x").await.unwrap().is_none());
@@ -319,7 +335,10 @@ async fn retention_takes_the_oldest_and_leaves_no_hole() {
     let folder = Folder::new();
     let store = Store::open(&folder.0, Sync::Off).unwrap();
     for n in 1..=700 {
-        store.committed(vec![message("a@x", "b@x", n)]).await.unwrap();
+        store
+            .committed(vec![message("a@x", "b@x", n)])
+            .await
+            .unwrap();
     }
     store.close();
     drop(store);
@@ -327,7 +346,13 @@ async fn retention_takes_the_oldest_and_leaves_no_hole() {
     assert_eq!(store.outdated("b@x", Some(301), None).await.unwrap(), 300);
     let bytes = store.page("b@x", all(false)).await.unwrap().rows;
     let newest: usize = bytes.iter().rev().take(100).map(|r| r.stanza.len()).sum();
-    assert_eq!(store.outdated("b@x", None, Some(newest as u64)).await.unwrap(), 600);
+    assert_eq!(
+        store
+            .outdated("b@x", None, Some(newest as u64))
+            .await
+            .unwrap(),
+        600
+    );
     let first = bytes[0].id.clone();
     let floor = |seq| Op::Floor {
         owner: "b@x".into(),
@@ -347,7 +372,10 @@ async fn retention_takes_the_oldest_and_leaves_no_hole() {
     assert!(matches!(error, Err(PageError::Unknown)));
     // The floor of everything: numbers go on.
     store.committed(vec![floor(u64::MAX >> 1)]).await.unwrap();
-    let next = store.committed(vec![message("a@x", "b@x", 1)]).await.unwrap();
+    let next = store
+        .committed(vec![message("a@x", "b@x", 1)])
+        .await
+        .unwrap();
     assert_eq!(next.seqs[0].to.as_ref().map(|p| p.seq), Some(701));
 }
 
@@ -363,10 +391,16 @@ async fn what_is_only_kept_is_in_no_page_and_goes_when_it_is_delivered() {
         }),
         other => other,
     };
-    store.committed(vec![message("a@x", "b@x", 1), keep(2)]).await.unwrap();
+    store
+        .committed(vec![message("a@x", "b@x", 1), keep(2)])
+        .await
+        .unwrap();
     assert_eq!(store.page("b@x", all(false)).await.unwrap().rows.len(), 1);
     let waiting = store.page("b@x", all(true)).await.unwrap().rows;
-    assert_eq!(waiting.iter().map(|r| r.kept).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(
+        waiting.iter().map(|r| r.kept).collect::<Vec<_>>(),
+        [false, true]
+    );
     let forget = |seq| Op::Forget {
         owner: "b@x".into(),
         seq,
@@ -389,7 +423,9 @@ impl Counted for Stream {
         self.0
     }
     fn h_with(&self, done: &[u64]) -> u64 {
-        (1..).take_while(|n| done.contains(n) || lock(&self.1).contains(n)).count() as u64
+        (1..)
+            .take_while(|n| done.contains(n) || lock(&self.1).contains(n))
+            .count() as u64
     }
     fn committed(&self, touched: &[u64], _: &[u64], _: u64) {
         lock(&self.1).extend(touched);
@@ -417,7 +453,10 @@ async fn how_far_a_stream_has_come_is_committed_with_what_its_stanzas_changed() 
     };
     let store = Store::open(&folder.0, Sync::Full).unwrap();
     assert_eq!(store.stream_h(-5).await.unwrap(), None);
-    commit(&store, vec![message("a@x", "b@x", 1)], 2).await.unwrap().unwrap();
+    commit(&store, vec![message("a@x", "b@x", 1)], 2)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(store.stream_h(-5).await.unwrap(), Some(0), "1 is not done");
     let put = Op::Put {
         collection: "c",
@@ -427,7 +466,10 @@ async fn how_far_a_stream_has_come_is_committed_with_what_its_stanzas_changed() 
     };
     commit(&store, vec![put], 1).await.unwrap().unwrap();
     assert_eq!(store.stream_h(-5).await.unwrap(), Some(2));
-    commit(&store, vec![message("a@x", "b@x", 2)], 3).await.unwrap().unwrap();
+    commit(&store, vec![message("a@x", "b@x", 2)], 3)
+        .await
+        .unwrap()
+        .unwrap();
     store.close();
     drop(store);
     let store = Store::open(&folder.0, Sync::Full).unwrap();

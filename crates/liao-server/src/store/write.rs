@@ -214,7 +214,12 @@ impl Writer {
             put(&self.connection, collection, owner, key, value)?;
         }
         for (stream, counting) in self.counting.iter().filter(|(_, c)| !c.in_row) {
-            put_stream(&self.connection, *stream, counting.h, crate::server::now_ms())?;
+            put_stream(
+                &self.connection,
+                *stream,
+                counting.h,
+                crate::server::now_ms(),
+            )?;
         }
         self.connection.execute_batch("COMMIT")?;
         self.lazy.clear();
@@ -555,12 +560,7 @@ fn put(
         .map(drop)
 }
 
-fn put_stream(
-    connection: &Connection,
-    stream: i64,
-    h: u64,
-    time_ms: i64,
-) -> rusqlite::Result<()> {
+fn put_stream(connection: &Connection, stream: i64, h: u64, time_ms: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO streams VALUES (?1, ?2, ?3)
