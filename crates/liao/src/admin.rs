@@ -99,6 +99,7 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
         AdminVerb::Reports { clear } => json!({"do": "reports", "clear": clear}),
         AdminVerb::Sessions => json!({"do": "sessions"}),
         AdminVerb::Stats => json!({"do": "stats"}),
+        AdminVerb::Uploads => json!({"do": "uploads"}),
         AdminVerb::Reload => json!({"do": "reload"}),
     })
 }
@@ -147,9 +148,9 @@ fn show(answer: &Value) {
 }
 
 /// What is shown of the rows of lists, in this order.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 14] = [
     "jid", "admin", "disabled", "created", "peer", "carrier", "since", "time", "by", "reason",
-    "text", "messages",
+    "text", "messages", "files", "bytes",
 ];
 
 fn row(row: &Value) {
@@ -157,10 +158,11 @@ fn row(row: &Value) {
         Value::Object(fields) => {
             let words: Vec<String> = COLUMNS
                 .iter()
-                .filter_map(|k| fields.get(*k).map(|v| (k, v)))
+                .filter_map(|k| Some((*k, fields.get(*k)?)))
                 .map(|(k, v)| match v {
                     Value::String(s) => s.clone(),
-                    Value::Bool(true) => (*k).to_owned(),
+                    Value::Bool(true) => k.to_owned(),
+                    Value::Number(n) => format!("{n} {k}"),
                     Value::Array(all) => all
                         .iter()
                         .filter_map(Value::as_str)

@@ -5,3 +5,4 @@ pub mod delay;
 pub mod external;
 pub mod forms;
 pub mod invite;
+pub mod upload;

@@ -81,7 +81,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 26] = [
+const WORDS: [Opt; 30] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -90,12 +90,18 @@ const WORDS: [Opt; 26] = [
     opt("listen.http", "127.0.0.1:5280", false),
     opt("listen.https", "127.0.0.1:5281", false),
     opt("listen.sockets", "127.0.0.1:8080", false),
+    opt("http.public_url", "", false),
     list("http.trusted_proxies", true),
     opt("tls.certificate", "", true),
     opt("tls.key", "", true),
     opt("registration.mode", "invite", true),
     opt("sockets.owner", "", true),
     list("sockets.allow", true),
+    // A file's size is a whole number of bytes below 2^53, which every client can hold.
+    of(Kind::Number(1, 1 << 32), "upload.max_file_mb", "1024"),
+    of(Kind::Number(1, 1 << 32), "upload.quota_mb", "5120"),
+    // 0: as long as the quota allows.
+    of(Kind::Number(0, 36_500), "upload.keep_days", "90"),
     list("contact.abuse", true),
     list("contact.admin", true),
     list("contact.feedback", true),
@@ -216,6 +222,10 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
                 _ => Err(format!("{key} has {item:?}; write an address such as \"anna@example.org\"")),
             }
         }),
+        "http.public_url" if !value.is_empty() => match crate::config::host_of(value) {
+            Some(_) => Ok(()),
+            None => Err(format!("{key} is {value:?}; write it as \"https://chat.example.org\", with a port if it is not 443, without a path")),
+        },
         "http.trusted_proxies" => items(value).try_for_each(|item| match Network::parse(item) {
             Some(_) => Ok(()),
             None => Err(format!("{key} has {item:?}; write an address or a network such as \"10.0.0.0/8\"")),

@@ -7,4 +7,5 @@ pub mod notices;
 pub mod offline;
 pub mod presence;
 pub mod roster;
+pub mod uploads;
 pub mod vcard;

@@ -1,12 +1,14 @@
 //! The store: three shapes — key and value, archive, blob — behind one handle (DESIGN section 3, "Store").
 //!
-//! SQL lives only in this folder. Blobs (uploaded files) come with the upload service and go beside `kv`.
+//! SQL lives only in this folder. Blobs (uploaded files) are files; what is known of them is in `kv`.
 //! [`Store::commit`] never blocks: one writer thread puts all that waits into one transaction.
 
+mod blob;
 mod read;
 mod schema;
 mod write;
 
+pub use blob::{Blobs, Whole, Writing, names};
 pub use read::{Archived, PageQuery};
 pub use schema::SCHEMA_VERSION;
 
@@ -200,6 +202,7 @@ struct Inner {
     readers: read::Readers,
     stats: Arc<Stats>,
     secret: [u8; 32],
+    blobs: Blobs,
     _lock: std::fs::File,
 }
 
@@ -263,6 +266,7 @@ impl Store {
             readers,
             stats,
             secret,
+            blobs: Blobs::new(folder),
             _lock: lock,
         })))
     }
@@ -299,6 +303,11 @@ impl Store {
     /// 32 random bytes that live as long as the store.
     pub fn secret(&self) -> [u8; 32] {
         self.0.secret
+    }
+
+    /// The files.
+    pub fn blobs(&self) -> &Blobs {
+        &self.0.blobs
     }
 
     /// Figures.
