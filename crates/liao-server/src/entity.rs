@@ -236,6 +236,8 @@ fn bind(
     if cx.entity.sessions.len() >= cx.server.bounds.resources_per_account {
         return Err(ErrorKind::RESOURCE_CONSTRAINT);
     }
+    // Most accounts have one device; a vector would take room for four.
+    cx.entity.sessions.reserve_exact(1);
     cx.entity.sessions.push(Session {
         id,
         full: full.clone(),

@@ -42,7 +42,7 @@ pub enum ServeError {
     Domain(String),
     /// A port.
     #[error(
-        "{what} cannot listen on {address}: {error}; stop what holds it, or set listen.{what} to another address"
+        "{what} cannot listen on {address}: {error}{why}, or set listen.{what} to another address"
     )]
     Port {
         /// The listener's name.
@@ -51,13 +51,41 @@ pub enum ServeError {
         address: SocketAddr,
         /// Why.
         error: std::io::Error,
+        /// More about it and what to do, as the rest of a sentence.
+        why: String,
     },
     /// The admin socket.
     #[error("the admin socket: {0}")]
     Admin(std::io::Error),
 }
 
+/// Who holds an address that is taken, as the rest of a sentence; empty if that is not known.
+pub fn by(address: SocketAddr, error: &std::io::Error) -> String {
+    match liao_net::os::holder(address) {
+        Some(name) if error.kind() == std::io::ErrorKind::AddrInUse => format!(", by {name}"),
+        _ => String::new(),
+    }
+}
+
 impl ServeError {
+    fn port(what: &'static str, address: SocketAddr, error: std::io::Error) -> ServeError {
+        let why = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; ports under 1024 are root's: give the program the right to them".to_owned()
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "; this machine has no such address: give it one".to_owned()
+            }
+            _ => format!("{}; stop what holds it", by(address, &error)),
+        };
+        ServeError::Port {
+            what,
+            address,
+            error,
+            why,
+        }
+    }
+
     /// The process's exit code: 2 configuration, 3 network, 1 else.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -100,13 +128,7 @@ async fn bind(
             Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => {
                 address.set_port(port)
             }
-            _ => {
-                return Err(ServeError::Port {
-                    what,
-                    address,
-                    error,
-                });
-            }
+            _ => return Err(ServeError::port(what, address, error)),
         }
     }
 }
@@ -129,11 +151,7 @@ async fn bind_sockets(
                         .address
                         .is_none_or(|a| a.port() != 0) =>
             {
-                return Err(ServeError::Port {
-                    what: "sockets",
-                    address,
-                    error,
-                });
+                return Err(ServeError::port("sockets", address, error));
             }
             Err(_) => config.move_sockets(address),
         }
@@ -197,20 +215,19 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 depth: limits::STANZA_DEPTH,
             };
             if !direct {
-                return c2s::serve(
-                    server,
-                    Wire::stream(stream, false, limits),
-                    Peer::direct(peer, false),
-                    Some(tls),
-                )
-                .await;
+                let wire = Wire::stream(stream, false, limits);
+                return c2s::serve(server, wire, Peer::direct(peer, false), Some(tls)).await;
             }
             let config = tls.borrow().clone();
-            let handshake = liao_net::tls::accept(stream, config);
             let limit = Duration::from_secs(server.bounds.unauthenticated_s);
-            if let Ok(Ok((stream, bindings))) = tokio::time::timeout(limit, handshake).await {
-                let peer = Peer::direct(peer, true);
-                c2s::serve(server, Wire::bound(stream, bindings, limits), peer, None).await;
+            // Boxed: it is large and soon over.
+            let handshake = Box::pin(async move {
+                let accepted = tokio::time::timeout(limit, liao_net::tls::accept(stream, config));
+                let (stream, bindings) = accepted.await.ok()?.ok()?;
+                Some(Wire::bound(stream, bindings, limits))
+            });
+            if let Some(wire) = handshake.await {
+                c2s::serve(server, wire, Peer::direct(peer, true), None).await;
             }
         });
     }
@@ -249,7 +266,16 @@ pub async fn serve(
     let mut lines = Vec::new();
     let mut addresses = serde_json::Map::new();
     let mut note = |what: &str, words: &str, address: SocketAddr| {
-        lines.push(format!("  {words:<28} {address}"));
+        let wanted = config.listen(what).address.unwrap_or(address);
+        let moved = match wanted.port() {
+            0 => String::new(),
+            port if port == address.port() => String::new(),
+            port => match liao_net::os::holder(wanted) {
+                Some(name) => format!("   ({port} is taken by {name})"),
+                None => format!("   ({port} is taken)"),
+            },
+        };
+        lines.push(format!("  {words:<28} {address}{moved}"));
         addresses.insert(what.to_owned(), address.to_string().into());
     };
     if let Some((listener, address)) = bind(&config, "c2s").await? {

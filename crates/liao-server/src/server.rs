@@ -42,13 +42,13 @@ pub struct SessionInfo {
 /// Sessions that can be resumed, and how far those that no longer can had come (XEP-0198 section 5).
 #[derive(Default)]
 pub struct Streams {
-    open: HashMap<String, (BareJid, mpsc::Sender<Resume>)>,
+    open: HashMap<String, (BareJid, mpsc::Sender<Box<Resume>>)>,
     ended: VecDeque<(String, BareJid, u32)>,
 }
 
 impl Streams {
     /// A session can be resumed by this SM-ID.
-    pub fn begun(&mut self, sm_id: &str, bare: BareJid, resume: mpsc::Sender<Resume>) {
+    pub fn begun(&mut self, sm_id: &str, bare: BareJid, resume: mpsc::Sender<Box<Resume>>) {
         self.open.insert(sm_id.to_owned(), (bare, resume));
     }
 
@@ -63,7 +63,11 @@ impl Streams {
     }
 
     /// The way to a session of this account, or what is still known of it.
-    pub fn find(&self, sm_id: &str, bare: &BareJid) -> Result<mpsc::Sender<Resume>, Option<u32>> {
+    pub fn find(
+        &self,
+        sm_id: &str,
+        bare: &BareJid,
+    ) -> Result<mpsc::Sender<Box<Resume>>, Option<u32>> {
         match self.open.get(sm_id) {
             Some((owner, resume)) if owner == bare => Ok(resume.clone()),
             Some(_) => Err(None),

@@ -189,14 +189,14 @@ pub struct Account {
 
 #[derive(Args, Clone)]
 #[command(
-    after_help = "A line goes to the one you talk to: /to NAME chooses, @NAME TEXT says one thing, /help lists \
-                        the rest, q ends."
+    after_help = "At a terminal F1 shows all keys and commands. In lines (--plain, or a pipe) a line goes to the one \
+                        you talk to: /to NAME chooses, @NAME TEXT says one thing, /help lists the rest, q ends."
 )]
 pub struct Chat {
     /// Your address (name@server), or an invite link.
     #[arg(value_name = "ADDRESS")]
     pub address: Option<String>,
-    /// Lines instead of a screen (the screen is coming: today it is always so).
+    /// Lines in place of the screen; it is always so when input or output is no terminal.
     #[arg(long)]
     pub plain: bool,
     /// JSON lines, for programs.
@@ -246,6 +246,9 @@ pub struct Sockets {
     /// Peers send lines at any time (found out by itself otherwise).
     #[arg(long)]
     pub free: bool,
+    /// Lines in place of the screen; it is always so when input or output is no terminal.
+    #[arg(long)]
+    pub plain: bool,
     /// JSON lines, for programs.
     #[arg(long)]
     pub json: bool,

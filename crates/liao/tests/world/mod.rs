@@ -39,6 +39,7 @@ impl Drop for Folder {
 /// The program in a folder, with every listener on a free port of loopback.
 pub fn liao(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+    command.env("LC_ALL", "C.UTF-8");
     command
         .args(args)
         .current_dir(folder)
