@@ -184,6 +184,9 @@ impl App {
     }
 
     pub(super) fn pin(&mut self, peer: &Peer) {
+        if self.talk == Talk::Sockets {
+            return;
+        }
         let Some(person) = self.model.people.get_mut(peer) else {
             return;
         };
@@ -200,6 +203,9 @@ impl App {
     }
 
     pub(super) fn mute(&mut self, peer: &Peer) {
+        if self.talk == Talk::Sockets {
+            return;
+        }
         let Some(person) = self.model.people.get_mut(peer) else {
             return;
         };

@@ -288,6 +288,8 @@ impl App {
     pub fn with_sockets(&mut self, single: bool, to: Option<String>) {
         (self.talk, self.single, self.to) = (Talk::Sockets, single, to);
         self.model.only_memory = true;
+        // There is nothing to choose from yet, and much to say.
+        self.focus = Focus::Chat;
         self.form = None;
     }
 

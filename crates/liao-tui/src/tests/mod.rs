@@ -1,5 +1,6 @@
 //! The screen without a terminal: a stage with a fixed day, a small disk and no network.
 
+mod large;
 mod screens;
 mod tables;
 mod use_;

@@ -50,8 +50,12 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, areas: &Areas) {
             .map(|(i, row)| line(app, i, row, width))
             .collect();
         if lines.is_empty() {
-            for range in text::wrap(app.words.nobody_yet, width.saturating_sub(2)) {
-                let words = format!(" {}", &app.words.nobody_yet[range]);
+            let nobody = match app.talk {
+                Talk::Sockets => app.words.nobody_listed,
+                _ => app.words.nobody_yet,
+            };
+            for range in text::wrap(nobody, width.saturating_sub(2)) {
+                let words = format!(" {}", &nobody[range]);
                 lines.push(Line::styled(words, app.theme.of(Role::Dim)));
             }
         }

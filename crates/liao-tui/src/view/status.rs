@@ -1,6 +1,7 @@
 //! The last row: who we are and whether we are connected; what was told last, or which keys work here.
 
 use crate::app::App;
+use crate::commands::Place as Talk;
 use crate::i18n::fill;
 use crate::keys::{Action, Place};
 use crate::text;
@@ -91,6 +92,7 @@ fn hint(app: &App) -> String {
     let key = |action| app.keys.hint(Place::Anywhere, action);
     let hints = match app.place() {
         Place::List if app.asks() => app.words.request_hint,
+        Place::List if app.talk == Talk::Sockets => app.words.list_hint_sockets,
         Place::List => app.words.list_hint,
         Place::Message => app.words.select_hint,
         _ => app.words.chat_hint,
