@@ -235,7 +235,7 @@ impl App {
                 .get(peer)
                 .is_some_and(|p| !p.talked() && !p.is_contact())
         {
-            self.model.people.remove(peer);
+            self.model.drop_person(peer);
         }
         self.list.stale = true;
         let words = if accept {

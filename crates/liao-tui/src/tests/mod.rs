@@ -39,6 +39,7 @@ impl Stage {
         };
         let mut app = App::new(lang, theme, Keys::default());
         (app.now_ms, app.zone) = (NOON, TimeZone::UTC);
+        app.update(Input::Tick);
         Stage {
             app,
             disk: Vec::new(),

@@ -122,7 +122,7 @@ fn title(app: &App, width: usize) -> Line<'static> {
     let mut rest = String::new();
     // A caller's address stands where friends have their groups.
     let address = match &person.contact.groups[..] {
-        [address] if app.model.only_memory => address,
+        [address] if app.model.only_memory() => address,
         _ => peer,
     };
     if name != *address {

@@ -18,8 +18,17 @@ const PREVIEW: usize = 40;
 
 /// A person's availability: a sign, a word, how it looks.
 pub fn presence(app: &App, person: &Person) -> (&'static str, &'static str, Role) {
+    availability(app, person.available, person.show)
+}
+
+/// The same of anyone, ourselves too.
+pub fn availability(
+    app: &App,
+    available: bool,
+    show: Option<Show>,
+) -> (&'static str, &'static str, Role) {
     let words = app.words;
-    match (person.available, person.show) {
+    match (available, show) {
         (false, _) => ("○", words.offline, Role::Dim),
         (true, None) => ("●", words.online, Role::Good),
         (true, Some(Show::Chat)) => ("●", words.glad, Role::Good),

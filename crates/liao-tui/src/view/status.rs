@@ -55,7 +55,13 @@ fn state(app: &App) -> (String, Role) {
     match (&app.model.me, &app.model.offline) {
         (Some(me), _) => {
             let me = me.split('/').next().unwrap_or(me);
-            (format!("● {}", fill(words.online_as, &[me])), Role::Good)
+            match app.own_show() {
+                None => (format!("● {}", fill(words.online_as, &[me])), Role::Good),
+                show => {
+                    let (sign, word, role) = super::list::availability(app, true, show);
+                    (format!("{sign} {word}: {me}"), role)
+                }
+            }
         }
         (None, Some(why)) => {
             let seconds = ((app.retry_ms - app.now_ms) / 1000).max(0).to_string();
