@@ -11,7 +11,8 @@ data = pathlib.Path(folder.name) / "data"
 
 
 def start():
-    listen = {f"LIAO_LISTEN_{n}": "127.0.0.1:0" for n in ("C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS")}
+    listen = {f"LIAO_LISTEN_{n}": "127.0.0.1:0" for n in ("C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS", "COMPONENTS")}
+    listen["LIAO_COMPONENTS"] = json.dumps([{"name": "bot.localhost", "secret": "echo me"}])
     process = subprocess.Popen([LIAO, "serve", "--data", str(data)], env={**os.environ, **listen},
                                stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
@@ -141,6 +142,7 @@ async def talk(addresses):
     await joins(alice, port)
     await resumes(alice, port)
     await sends_files(port)
+    await meets_a_component(alice, addresses)
     await alice.disconnect()
     await bob.disconnect()
 
@@ -297,6 +299,38 @@ async def resumes(alice, port):
     await alice.until("message", says("resumed"))
     await bob.disconnect()
     step("slixmpp resumes after a cut: 50 messages, each once, in order")
+
+
+async def meets_a_component(alice, addresses):
+    """slixmpp as a component: a bot that says everything again (XEP-0114)."""
+    class Echo(slixmpp.ComponentXMPP):
+        def __init__(self):
+            host, port = addresses["components"].rsplit(":", 1)
+            super().__init__("bot.localhost", "echo me", host, int(port))
+            self.register_plugin("xep_0030")
+            self.ready = asyncio.Event()
+            self.add_event_handler("session_start", lambda _: self.ready.set())
+            self.add_event_handler("message", self.again)
+
+        def again(self, message):
+            if message["type"] in ("chat", "normal"):
+                message.reply(message["body"] + "!").send()
+
+    echo = Echo()
+    alice.send_message("echo@bot.localhost", "is anybody there?")
+    refused = await alice.until("message_error")
+    assert refused["error"]["condition"] == "remote-server-timeout", refused
+    echo.connect()
+    await asyncio.wait_for(echo.ready.wait(), 10)
+    for n in range(100):
+        alice.send_message("echo@bot.localhost", f"你好 {n}")
+    for n in range(100):
+        heard = await alice.until("message")
+        assert (heard["body"], heard["from"].bare) == (f"你好 {n}!", "echo@bot.localhost"), heard
+    info = await alice.plugin["xep_0030"].get_info(jid="bot.localhost")
+    assert info["disco_info"]["identities"]
+    await echo.disconnect()
+    step("slixmpp as a component: an echo bot, 100 messages and disco")
 
 
 async def sends_files(port):

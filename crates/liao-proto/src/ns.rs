@@ -4,6 +4,8 @@
 pub const CLIENT: &str = "jabber:client";
 /// RFC 6120 section 4.8.2: content namespace of server streams.
 pub const SERVER: &str = "jabber:server";
+/// XEP-0114: content namespace of streams that components open.
+pub const COMPONENT: &str = "jabber:component:accept";
 /// RFC 6120 section 4.8.1.
 pub const STREAM: &str = "http://etherx.jabber.org/streams";
 /// RFC 6120 section 4.9.3: stream error conditions.

@@ -300,7 +300,7 @@ fn send(cx: &mut Cx<'_>, session: u64, mut stanza: Stanza) {
 }
 
 /// RFC 6120 section 8.2.3.
-fn check_iq(stanza: &Stanza) -> Result<(), ErrorKind> {
+pub fn check_iq(stanza: &Stanza) -> Result<(), ErrorKind> {
     if stanza.kind != Kind::Iq {
         return Ok(());
     }

@@ -77,6 +77,8 @@ pub const REGISTRATIONS_PER_ADDRESS: u32 = 20;
 pub const RESUME_S: u64 = 600;
 /// Ended streams whose `h` is remembered, for a truthful `<failed h/>`.
 pub const ENDED_STREAMS: usize = 10_000;
+/// Seconds that a component with a wrong secret waits for the answer: a guesser gets one try in each.
+pub const COMPONENT_PAUSE_S: u64 = 1;
 /// Callers of the sockets gateway at once, TCP and UDP together.
 pub const GATEWAY_CALLERS: usize = 256;
 /// Seconds for which a slot waits for its file (XEP-0363 section "Implementation Notes" recommends 300).

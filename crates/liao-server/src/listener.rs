@@ -9,6 +9,7 @@ use crate::mailbox::End;
 use crate::peer::Peer;
 use crate::places::Places;
 use crate::server::Server;
+use crate::services::components::{self, Component};
 use crate::services::{Service, sockets::Gateway, upload::Upload};
 use crate::store::{Store, StoreError, Sync};
 use crate::{admin, banner, http, lan};
@@ -53,6 +54,9 @@ pub enum ServeError {
         /// More about it and what to do, as the rest of a sentence.
         why: String,
     },
+    /// A component's secret.
+    #[error("{0}")]
+    Component(String),
     /// The admin socket.
     #[error("the admin socket: {0}")]
     Admin(std::io::Error),
@@ -91,6 +95,7 @@ impl ServeError {
             ServeError::Port { .. } => 3,
             ServeError::Cert(_)
             | ServeError::Domain(_)
+            | ServeError::Component(_)
             | ServeError::Account(AccountError::Domain { .. }) => 2,
             _ => 1,
         }
@@ -101,7 +106,7 @@ impl ServeError {
 pub type Load = Box<dyn Fn() -> Result<Config, ConfigError> + Send + std::marker::Sync>;
 
 /// Default ports of ours: a listener that has to move takes none of them.
-pub const DEFAULT_PORTS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
+pub const DEFAULT_PORTS: [u16; 7] = [5222, 5223, 5269, 5280, 5281, 5347, 8080];
 
 /// Binds a listener; a default port that is taken moves to the next free one.
 async fn bind(
@@ -318,7 +323,22 @@ pub async fn serve(
         // Section "Requesting a slot": there must be TLS.
         services.extend(Upload::new(&domain, uploads).map(|u| Arc::new(u) as Arc<dyn Service>));
     }
+    let components = config
+        .components()
+        .iter()
+        .map(|c| Component::new(c).map(Arc::new))
+        .collect::<Result<Vec<_>, String>>()
+        .map_err(ServeError::Component)?;
+    // A component of the name of one of our own services takes its place.
+    services.retain(|s| !components.iter().any(|c| c.item().0 == s.item().0));
+    services.extend(components.iter().map(|c| c.clone() as Arc<dyn Service>));
     let _ = server.services.set(services);
+    if !components.is_empty()
+        && let Some((listener, address)) = bind(&config, "components").await?
+    {
+        note("components", "components", address);
+        tokio::spawn(components::listen(server.clone(), components, listener));
+    }
     if let (Some(gateway), Some((tcp, udp, address))) = (gateway, bind_sockets(&config).await?) {
         note("sockets", "plain sockets (TCP, UDP)", address);
         tokio::spawn(gateway.clone().tcp(server.clone(), tcp));
@@ -412,6 +432,9 @@ async fn stop(server: &Arc<Server>, store: &Store, data: &Path) {
         condition: "system-shutdown",
         text: "the server stops",
     };
+    for service in server.services.get().into_iter().flatten() {
+        service.stop(end);
+    }
     let full: Vec<(u64, String)> = server
         .sessions
         .lock()

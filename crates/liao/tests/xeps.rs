@@ -166,6 +166,11 @@ const XEPS: &[(&str, &str, Known)] = &[
 /// XEPs that live outside of the modules: number, file under `crates/`, words that this file must have.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("0082", "liao-proto/src/xep/delay.rs", "XEP-0082"),
+    (
+        "0114",
+        "liao-server/src/services/components/mod.rs",
+        "XEP-0114",
+    ),
     ("0156", "liao-server/src/http/host_meta.rs", "XEP-0156"),
     ("0198", "liao-server/src/acks.rs", "XEP-0198"),
     ("0363", "liao-server/src/services/upload.rs", "XEP-0363"),

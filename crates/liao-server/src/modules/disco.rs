@@ -142,7 +142,9 @@ fn items(cx: &Cx<'_>, query: &mut Element) {
         let (jid, name) = service.item();
         let mut item = Element::bare("item", ns::DISCO_ITEMS);
         set(&mut item, "jid", &jid);
-        set(&mut item, "name", name);
+        if !name.is_empty() {
+            set(&mut item, "name", name);
+        }
         query.append_child(item);
     }
 }

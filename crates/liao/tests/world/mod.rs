@@ -44,7 +44,7 @@ pub fn liao(folder: &Path, args: &[&str]) -> Command {
         .args(args)
         .current_dir(folder)
         .env("RUST_LOG", "error");
-    for name in ["C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS"] {
+    for name in ["C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS", "COMPONENTS"] {
         command.env(format!("LIAO_LISTEN_{name}"), "127.0.0.1:0");
     }
     command
