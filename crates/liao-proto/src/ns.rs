@@ -102,6 +102,8 @@ pub const SASL2: &str = "urn:xmpp:sasl:2";
 pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0401 easy user onboarding: the invite command.
 pub const INVITE: &str = "urn:xmpp:invite#invite";
+/// XEP-0401 section 3.1.2: the form with an invite.
+pub const INVITATION: &str = "urn:xmpp:invite#invitation";
 /// XEP-0401: create-account command.
 pub const CREATE_ACCOUNT: &str = "urn:xmpp:invite#create-account";
 /// XEP-0445 pre-authenticated in-band registration.

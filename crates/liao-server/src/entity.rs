@@ -1,6 +1,7 @@
 //! All behind one bare address: its state, its sessions, its inbox in order, and the queue in which what it
 //! sends waits for commits. One shard owns it, so nothing here is locked.
 
+use crate::accounts::DISABLED;
 use crate::engines::offline::Offline;
 use crate::engines::roster::Roster;
 use crate::hooks::{At, Cx, Effects, Flow, Inline, Release, SessionChange};
@@ -215,7 +216,8 @@ fn bind(
         client,
         inline,
     } = wanted;
-    if cx.entity.behind != Behind::Account {
+    // One that was disabled since it logged in is no account to bind to.
+    if cx.entity.behind != Behind::Account || !cx.entity.rows(DISABLED).is_empty() {
         return Err(ErrorKind::NOT_ALLOWED);
     }
     let resource = resource

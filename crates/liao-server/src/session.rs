@@ -185,6 +185,7 @@ impl Session {
             peer: self.peer.to_string(),
             carrier: carrier(&self.wire),
             since_ms: now_ms(),
+            sent: self.mailbox.sent.clone(),
         };
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.insert(self.id, info);

@@ -20,16 +20,13 @@ enum Known {
 
 /// Every XEP that liao has or means to have: number, title, what is said of it.
 const XEPS: &[(&str, &str, Known)] = &[
+    ("0004", "Data Forms", Whole),
     ("0012", "Last Activity", Whole),
     ("0030", "Service Discovery", Whole),
     ("0045", "Multi-User Chat", Whole),
     ("0048", "Bookmarks", Whole),
     ("0049", "Private XML Storage", Whole),
-    (
-        "0050",
-        "Ad-Hoc Commands",
-        Partly("the command to invite somebody"),
-    ),
+    ("0050", "Ad-Hoc Commands", Whole),
     ("0054", "vcard-temp", Whole),
     ("0059", "Result Set Management", Whole),
     ("0066", "Out of Band Data", Passed),
