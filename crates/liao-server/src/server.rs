@@ -319,8 +319,11 @@ impl Server {
         let Ok(sessions) = self.sessions.lock() else {
             return Default::default();
         };
+        // Components are listed, too; they are nobody's account.
         let full = sessions.values().filter_map(|s| Jid::new(&s.full).ok());
-        full.map(Jid::into_bare).collect()
+        full.filter(|j| j.node().is_some())
+            .map(Jid::into_bare)
+            .collect()
     }
 
     /// An account is gone: its sessions end, and those who saw it are told.

@@ -193,6 +193,7 @@ impl Connection {
             peer: peer.to_string(),
             carrier: "component",
             since_ms: now_ms(),
+            sent: self.mailbox.sent.clone(),
         };
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.insert(self.id, info);
