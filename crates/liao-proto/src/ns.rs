@@ -40,8 +40,6 @@ pub const LAST: &str = "jabber:iq:last";
 pub const PRIVATE: &str = "jabber:iq:private";
 /// XEP-0050.
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
-/// XEP-0059.
-pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// XEP-0133: the forms; each command's node is this, `#` and its name.
 pub const ADMIN: &str = "http://jabber.org/protocol/admin";
 /// XEP-0054.
@@ -88,10 +86,6 @@ pub const ATTENTION: &str = "urn:xmpp:attention:0";
 pub const CONFERENCE: &str = "jabber:x:conference";
 /// XEP-0280.
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
-/// XEP-0297.
-pub const FORWARD: &str = "urn:xmpp:forward:0";
-/// XEP-0313.
-pub const MAM: &str = "urn:xmpp:mam:2";
 /// XEP-0333.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334.
@@ -175,10 +169,6 @@ pub const KNOWN: &[&str] = &[
     DELAY,
     ATTENTION,
     CONFERENCE,
-    CARBONS,
-    FORWARD,
-    MAM,
-    RSM,
     MARKERS,
     HINTS,
     STANZA_ID,

@@ -11,6 +11,7 @@ mod login;
 mod managed;
 mod outbox;
 mod register;
+mod said;
 mod session;
 
 use crate::backend::{
@@ -20,7 +21,7 @@ use crate::store::{Account, Agent, Before, Store};
 use crate::{now_ms, random_id};
 use liao_net::resolve::Target;
 use liao_proto::jid::BareJid;
-use std::collections::HashSet;
+use said::Said;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -66,7 +67,7 @@ impl Backend for Xmpp {
                 inner,
                 finishing: false,
                 carried: None,
-                fresh: HashSet::new(),
+                said: Said::default(),
             };
             let error = program.run().await.err();
             let _ = events.send(Event::Closed { error }).await;
@@ -83,8 +84,7 @@ struct Program {
     finishing: bool,
     /// What a broken connection leaves to the next one.
     carried: Option<session::Carried>,
-    /// Messages in the outbox that were surely never written to any connection.
-    fresh: HashSet<String>,
+    said: Said,
 }
 
 impl Program {
@@ -130,7 +130,7 @@ impl Program {
                     command = self.inner.commands.recv() => match command {
                         None | Some(Command::Quit { .. }) => return Ok(()),
                         Some(Command::Finish) => return Err(self.unfinished(&why)),
-                        Some(command) => aside(&self.xmpp, &self.inner.events, &mut self.fresh, command).await,
+                        Some(command) => aside(&self.xmpp, &self.inner.events, &mut self.said, command).await,
                     }
                 }
             }
@@ -153,15 +153,15 @@ impl Program {
 
     /// Puts a message into the outbox; `None` and a word if the disk does not take it.
     async fn queue(&mut self, id: String, to: Peer, text: String) -> Option<Message> {
-        let (events, fresh) = (&self.inner.events, &mut self.fresh);
-        keep(&self.xmpp, events, fresh, id, to, text).await
+        let (events, said) = (&self.inner.events, &mut self.said);
+        keep(&self.xmpp, events, said, id, to, text).await
     }
 
     /// Whether something in the outbox may have been said before: by a connection that broke, or by a program that
     /// died.
     fn is_in_doubt(&self) -> bool {
         let unsent = self.xmpp.store.unsent(self.me()).unwrap_or_default();
-        unsent.iter().any(|m| !self.fresh.contains(&m.id))
+        unsent.iter().any(|m| !self.said.is_fresh(&m.id))
     }
 
     /// The person has seen a conversation.
@@ -210,7 +210,7 @@ impl Program {
                     None | Some(Command::Quit { .. }) => return Ended::Asked,
                     Some(Command::Finish) => self.finishing = true,
                     Some(command) => {
-                        aside(&self.xmpp, &self.inner.events, &mut self.fresh, command).await;
+                        aside(&self.xmpp, &self.inner.events, &mut self.said, command).await;
                     }
                 },
             }
@@ -242,15 +242,10 @@ impl Program {
 }
 
 /// What can be done of a command without a connection.
-async fn aside(
-    xmpp: &Xmpp,
-    events: &mpsc::Sender<Event>,
-    fresh: &mut HashSet<String>,
-    command: Command,
-) {
+async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, command: Command) {
     let event = match command {
         Command::Send { id, to, text } => {
-            return drop(keep(xmpp, events, fresh, id, to, text).await);
+            return drop(keep(xmpp, events, said, id, to, text).await);
         }
         Command::Read { peer } => return saw(xmpp, events, &peer).await,
         Command::History {
@@ -267,7 +262,7 @@ async fn aside(
 async fn keep(
     xmpp: &Xmpp,
     events: &mpsc::Sender<Event>,
-    fresh: &mut HashSet<String>,
+    said: &mut Said,
     id: String,
     peer: Peer,
     text: String,
@@ -289,7 +284,7 @@ async fn keep(
     };
     let id = message.id.clone();
     if kept.is_ok() {
-        fresh.insert(id.clone());
+        said.queued(&id);
     }
     let _ = events.send(Event::State { id, state }).await;
     kept.ok().map(|()| message)

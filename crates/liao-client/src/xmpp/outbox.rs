@@ -6,7 +6,7 @@ use crate::backend::{Event, Message, State};
 use crate::features::{markers, receipts};
 use liao_proto::ns;
 use liao_proto::xml::{Frame, escape};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Signs of life instead of acknowledgements, on servers without stream management.
 #[derive(Default)]
@@ -15,6 +15,8 @@ pub(super) struct Pings {
     written: Vec<(String, String)>,
     /// Pings under way.
     under_way: usize,
+    /// To whom on our own server something was written: they may still refuse it.
+    may_refuse: HashSet<String>,
 }
 
 impl Session<'_> {
@@ -63,7 +65,7 @@ impl Session<'_> {
         let domain = self.bare.domain().as_str().to_owned();
         let mut groups: HashMap<String, Vec<String>> = HashMap::new();
         for (peer, id) in std::mem::take(&mut self.pings.written) {
-            let ours = peer.rsplit('@').next() == Some(domain.as_str());
+            let ours = self.is_on_our_server(&peer);
             let whom = if ours { peer } else { domain.clone() };
             groups.entry(whom).or_default().push(id);
         }
@@ -71,14 +73,32 @@ impl Session<'_> {
             groups.insert(domain, Vec::new());
         }
         for (whom, ids) in groups {
-            let id = self.ask(Asked::Ping(ids));
-            self.queue(&format!(
-                "<iq type='get' id='{id}' to='{}'><ping xmlns='{}'/></iq>",
-                escape(&whom),
-                ns::PING
-            ));
-            self.pings.under_way += 1;
+            self.ping(&whom, ids);
         }
+    }
+
+    fn is_on_our_server(&self, peer: &str) -> bool {
+        peer.rsplit('@').next() == Some(self.bare.domain().as_str())
+    }
+
+    fn ping(&mut self, whom: &str, ids: Vec<String>) {
+        let id = self.ask(Asked::Ping(ids));
+        self.queue(&format!(
+            "<iq type='get' id='{id}' to='{}'><ping xmlns='{}'/></iq>",
+            escape(whom),
+            ns::PING
+        ));
+        self.pings.under_way += 1;
+    }
+
+    /// The server has all that we said, and those it went to on our server may still refuse it: an answer of theirs comes
+    /// after that. Whether one is awaited.
+    pub(super) fn awaits_refusals(&mut self) -> bool {
+        let peers = std::mem::take(&mut self.pings.may_refuse);
+        for peer in &peers {
+            self.ping(peer, Vec::new());
+        }
+        !peers.is_empty()
     }
 
     /// A ping is answered: what was written before it has been read.
@@ -100,7 +120,10 @@ impl Session<'_> {
             receipts::request(),
             markers::markable(),
         );
-        self.program.fresh.remove(&message.id);
+        self.program.said.written(&message.id);
+        if self.is_on_our_server(&message.peer) {
+            self.pings.may_refuse.insert(message.peer.clone());
+        }
         self.wire.queue(stanza.as_bytes());
         match &mut self.carried.managed {
             Some(managed) => managed.sent(&stanza, Some(&message.id)),
@@ -155,7 +178,9 @@ impl Session<'_> {
     pub(super) async fn state(&mut self, peer: Option<&str>, id: &str, state: State) {
         let store = &self.program.xmpp.store;
         let kept = store.advance(self.program.me(), peer, id, &state);
-        if matches!(kept, Ok(true)) {
+        // Another program on the same data may have noted it first, from a copy.
+        let news = self.program.said.tell(id, &state);
+        if kept.is_ok_and(|kept| kept || news) {
             if state == State::Sent {
                 self.archive.sent();
             }

@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
     async fn talk(&mut self) -> Ended {
         let mut heard = Instant::now();
         loop {
-            if self.program.finishing && self.is_settled() {
+            if self.program.finishing && self.is_settled() && !self.awaits_refusals() {
                 return self.goodbye().await;
             }
             self.ping_if_due(false);
