@@ -30,7 +30,9 @@ pub mod rules;
 pub mod server;
 pub mod services;
 mod session;
+mod shard;
 pub mod store;
+mod streams;
 
 pub use config::{Config, ConfigError};
 pub use ending::Ended;

@@ -1,7 +1,9 @@
 //! Shared engines that several modules stand on.
 
+pub mod archiving;
 pub mod blocking;
 pub mod commands;
+pub mod copies;
 pub mod matching;
 pub mod notices;
 pub mod offline;

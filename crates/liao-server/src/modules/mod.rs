@@ -8,9 +8,12 @@ use liao_proto::ns;
 use std::sync::OnceLock;
 
 mod activity;
+mod archive;
 mod blocking;
+mod carbons;
 pub mod commands;
 mod contact;
+mod csi;
 mod disco;
 mod external;
 mod limits;
@@ -43,6 +46,9 @@ pub static ALL: &[&dyn Module] = &[
     // why before message: it must see a session become reachable before live messages are given to it
     &offline::Offline,
     &message::Message,
+    &archive::Archive,
+    &carbons::Carbons,
+    &csi::Csi,
     &notices::Notices,
     &disco::Disco,
     &ping::Ping,
