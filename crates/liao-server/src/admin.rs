@@ -117,7 +117,9 @@ async fn running(at: &Reloader, request: &Value) -> Value {
                 {
                     let rule = Rule::of(&server.config());
                     if let Err(error) = retention::look(&server.store, &jid, rule, now_ms()).await {
-                        return refuse(&format!("the rule is set; old messages are still there: {error}"));
+                        return refuse(&format!(
+                            "the rule is set; old messages are still there: {error}"
+                        ));
                     }
                 }
                 if what == "reports" && request["clear"] == true {

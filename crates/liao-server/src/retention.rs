@@ -95,7 +95,9 @@ pub async fn look(
 ) -> Result<u64, Failure> {
     let owner = account.as_str();
     let own = store.get(COLLECTION, owner, KEY).await?;
-    let rule = own.and_then(|v| serde_json::from_slice(&v).ok()).unwrap_or(rule);
+    let rule = own
+        .and_then(|v| serde_json::from_slice(&v).ok())
+        .unwrap_or(rule);
     let before_ms = (rule.days > 0).then(|| now_ms - rule.days as i64 * DAY_MS);
     let bytes = (rule.mb > 0).then(|| rule.mb * MB);
     if before_ms.is_none() && bytes.is_none() {
@@ -121,7 +123,9 @@ pub async fn look(
     last = last.min(waiting.map_or(u64::MAX, |seq| seq - 1));
     if last > 0 {
         let owner = owner.to_owned();
-        store.committed(vec![Op::Floor { owner, seq: last }]).await?;
+        store
+            .committed(vec![Op::Floor { owner, seq: last }])
+            .await?;
     }
     Ok(last)
 }
@@ -156,7 +160,11 @@ mod tests {
         let now = 30 * DAY_MS;
         assert_eq!(look(&store, &a, rule(0, 0), now).await.unwrap(), 0);
         assert_eq!(look(&store, &a, rule(25, 0), now).await.unwrap(), 5);
-        assert_eq!(look(&store, &a, rule(0, 2), now).await.unwrap(), 14, "2 MB are 16 of them");
+        assert_eq!(
+            look(&store, &a, rule(0, 2), now).await.unwrap(),
+            14,
+            "2 MB are 16 of them"
+        );
         let put = |key: &str| Op::Put {
             collection: offline::COLLECTION,
             owner: b.to_string(),
@@ -164,10 +172,18 @@ mod tests {
             value: key.into(),
         };
         store.committed(vec![put("3")]).await.unwrap();
-        assert_eq!(look(&store, &b, rule(1, 1), now).await.unwrap(), 3, "4 waits");
+        assert_eq!(
+            look(&store, &b, rule(1, 1), now).await.unwrap(),
+            3,
+            "4 waits"
+        );
         set(&store, &b, Some(rule(0, 0))).await.unwrap();
         store.committed(vec![put("30")]).await.unwrap();
-        assert_eq!(look(&store, &b, rule(1, 1), now).await.unwrap(), 0, "its own rule");
+        assert_eq!(
+            look(&store, &b, rule(1, 1), now).await.unwrap(),
+            0,
+            "its own rule"
+        );
         set(&store, &b, None).await.unwrap();
         assert_eq!(look(&store, &b, rule(10, 0), now).await.unwrap(), 20);
         store.close();
