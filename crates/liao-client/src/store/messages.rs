@@ -34,6 +34,19 @@ pub struct Arriving {
     pub live: bool,
 }
 
+impl From<Message> for Arriving {
+    /// A message that came by itself and has no ids that say whether it is here.
+    fn from(message: Message) -> Arriving {
+        Arriving {
+            message,
+            archive_id: None,
+            origin: None,
+            markable: false,
+            live: true,
+        }
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {

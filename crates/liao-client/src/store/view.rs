@@ -242,13 +242,7 @@ mod tests {
     }
 
     fn arrive(store: &Store, message: Message) {
-        let new = crate::store::Arriving {
-            message,
-            archive_id: None,
-            origin: None,
-            markable: false,
-            live: true,
-        };
+        let new = message.into();
         store.arrive("a@x", &new, None).unwrap();
     }
 
