@@ -1,5 +1,6 @@
 //! Payloads of the extensions, by what they do.
 
+pub mod bosh;
 pub mod caps;
 pub mod component;
 pub mod delay;
