@@ -1,12 +1,15 @@
 //! All behind one bare address: its state, its sessions, its inbox in order, and the queue in which what it
 //! sends waits for commits. One shard owns it, so nothing here is locked.
 
+use crate::accounts::DISABLED;
+use crate::engines::copies::{self, Copies};
 use crate::engines::offline::Offline;
 use crate::engines::roster::Roster;
-use crate::hooks::{At, Cx, Effects, Flow, Inline, Release, SessionChange};
-use crate::mailbox::{Credit, Mailbox};
+use crate::hooks::{At, Cx, Effects, Flow, Inline, Later, Release, SessionChange};
+use crate::mailbox::{Credit, Mailbox, Origin};
 use crate::modules;
 use crate::server::Server;
+use bytes::Bytes;
 use liao_proto::jid::{BareJid, FullJid, Jid};
 use liao_proto::minidom::Element;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
@@ -43,6 +46,13 @@ pub struct Session {
     pub interested: bool,
     /// Where it sent directed presence (RFC 6121 section 4.6).
     pub directed: HashSet<Jid>,
+    /// It wants copies of what the account's other sessions send and get (XEP-0280).
+    pub carbons: bool,
+    /// It reads the archive by itself from the moment it was bound: nothing archived is handed out to it
+    /// (XEP-0386 section 3.2).
+    pub reads_archive: bool,
+    /// Resolves when the last query of the archive is answered: one at a time, in order.
+    pub last_query: Option<oneshot::Receiver<()>>,
     /// Of which lists it is told every change, by namespace, beside the roster (XEP-0191 section 3.3).
     pub told_of: BTreeSet<&'static str>,
 }
@@ -66,6 +76,8 @@ pub struct State {
     pub roster: Roster,
     /// Which archived messages nobody has been given yet.
     pub offline: Offline,
+    /// What was sent of which others got copies.
+    pub copies: Copies,
     /// Every other collection that modules need, as it is in the store.
     pub rows: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
@@ -130,6 +142,17 @@ pub enum Item {
     Receive(Stanza, Option<Credit>),
     /// Archived messages have been written to a session's socket.
     Written(Vec<u64>),
+    /// What one of the account's sessions sent goes its way: the others get a copy (XEP-0280 section 8).
+    Copied {
+        /// The session that sent it.
+        session: u64,
+        /// The message.
+        bytes: Bytes,
+        /// Its type.
+        type_: &'static str,
+        /// Its id in the account's archive.
+        id: Option<String>,
+    },
     /// Something to be done in the entity's order.
     Do(Box<dyn FnOnce(&mut Cx<'_>) + Send>),
 }
@@ -144,6 +167,8 @@ pub struct Pending {
     pub releases: Vec<Release>,
     /// What leaves if it failed.
     pub refusals: Vec<Stanza>,
+    /// Work that begins then.
+    pub later: Vec<Later>,
     /// Held until then.
     pub credits: Vec<Credit>,
 }
@@ -167,6 +192,7 @@ pub fn run(server: &Server, state: &mut State, item: Item) -> Effects {
     let mut cx = Cx {
         server,
         entity: state,
+        origin: Origin::default(),
         out: Effects::default(),
     };
     match item {
@@ -185,18 +211,29 @@ pub fn run(server: &Server, state: &mut State, item: Item) -> Effects {
             cx.entity.sessions.retain(|s| s.id != id);
         }
         Item::Send(session, stanza, credit) => {
+            cx.origin = credit.origin;
             cx.out.credits.push(credit);
             send(&mut cx, session, stanza);
+            for credit in &mut cx.out.credits {
+                credit.origin = cx.origin;
+            }
         }
         Item::Receive(stanza, credit) => {
+            cx.origin = credit.as_ref().map(|c| c.origin).unwrap_or_default();
             cx.out.credits.extend(credit);
             receive(&mut cx, stanza);
         }
         Item::Written(seqs) => {
-            if let Some(cursor) = cx.entity.offline.written(&seqs) {
-                cx.out.ops.push(cursor.into_op(&cx.entity.bare));
+            if let Some(moved) = cx.entity.offline.written(&seqs) {
+                cx.out.ops.extend(moved.into_ops(&cx.entity.bare));
             }
         }
+        Item::Copied {
+            session,
+            bytes,
+            type_,
+            id,
+        } => copies::sent(&mut cx, session, &bytes, type_, id.as_deref()),
         Item::Do(work) => work(&mut cx),
     }
     cx.out
@@ -215,7 +252,8 @@ fn bind(
         client,
         inline,
     } = wanted;
-    if cx.entity.behind != Behind::Account {
+    // One that was disabled since it logged in is no account to bind to.
+    if cx.entity.behind != Behind::Account || !cx.entity.rows(DISABLED).is_empty() {
         return Err(ErrorKind::NOT_ALLOWED);
     }
     let resource = resource
@@ -245,6 +283,9 @@ fn bind(
         priority: 0,
         interested: false,
         directed: HashSet::new(),
+        carbons: false,
+        reads_archive: false,
+        last_query: None,
         told_of: BTreeSet::new(),
     });
     for module in modules::ALL {

@@ -3,11 +3,12 @@
 //! Hooks are synchronous, do no I/O and answer with [`Effects`]; the entity commits and releases them.
 
 use crate::entity::State;
-use crate::mailbox::Credit;
+use crate::mailbox::{Credit, Origin};
 use crate::modules;
 use crate::server::Server;
-use crate::store::Op;
+use crate::store::{NewMessage, Op};
 use bytes::Bytes;
+use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
 use liao_proto::stanza::{ErrorKind, Stanza};
 use std::future::Future;
@@ -107,6 +108,8 @@ pub enum Release {
         session: u64,
         /// The element.
         bytes: Bytes,
+        /// It can wait while the client is inactive, and a later one of the same key makes it pointless.
+        lazy: Option<u64>,
     },
     /// An archived message to one session, numbered by its commit.
     Numbered {
@@ -117,19 +120,40 @@ pub enum Release {
         /// The owner's seq of it.
         seq: u64,
     },
-    /// An archived message to sessions, as row `row` of the same commit; its seq is known only then.
+    /// An archived message to sessions, as row `row` of the same commit; its number is known only then.
     Archived {
         /// Which sessions; empty: it waits for the next one that is reachable.
         sessions: Vec<u64>,
-        /// The element.
+        /// Which sessions get a copy of what others get (XEP-0280 section 7).
+        copies: Vec<u64>,
+        /// The message.
         bytes: Bytes,
+        /// Its type.
+        type_: &'static str,
         /// Index among the commit's archive operations.
         row: usize,
+        /// It is only kept until it is delivered.
+        kept: bool,
+    },
+    /// What one of an account's sessions sent, to be copied to its others by their entity (XEP-0280 section 8).
+    Copied {
+        /// The account.
+        sender: BareJid,
+        /// The session that sent it.
+        session: u64,
+        /// The message.
+        bytes: Bytes,
+        /// Its type.
+        type_: &'static str,
+        /// Index among the commit's archive operations, if it is archived.
+        row: Option<usize>,
+        /// Its id in the sender's archive, once it is known.
+        id: Option<String>,
     },
 }
 
-/// Answers an IQ after asynchronous work.
-pub type Later = Pin<Box<dyn Future<Output = Stanza> + Send>>;
+/// Asynchronous work, and the answer to an IQ, if the work has not given it itself.
+pub type Later = Pin<Box<dyn Future<Output = Option<Stanza>> + Send>>;
 
 /// What a hook wants done: committed first, then released in order.
 #[derive(Default)]
@@ -152,6 +176,8 @@ pub struct Cx<'a> {
     pub server: &'a Server,
     /// The entity's state.
     pub entity: &'a mut State,
+    /// Where the stanza comes from.
+    pub origin: Origin,
     /// What the hook wants done.
     pub out: Effects,
 }
@@ -164,7 +190,28 @@ impl Cx<'_> {
 
     /// Gives a stanza to one of the entity's own sessions.
     pub fn deliver(&mut self, session: u64, bytes: Bytes) {
-        self.out.releases.push(Release::Session { session, bytes });
+        self.give(session, bytes, None);
+    }
+
+    /// The same for what can wait while the client is inactive: it takes the place of what has the same key.
+    pub fn deliver_lazily(&mut self, session: u64, bytes: Bytes, key: u64) {
+        self.give(session, bytes, Some(key));
+    }
+
+    fn give(&mut self, session: u64, bytes: Bytes, lazy: Option<u64>) {
+        self.out.releases.push(Release::Session {
+            session,
+            bytes,
+            lazy,
+        });
+    }
+
+    /// Archives a message with the commit; gives its index among the commit's archive operations.
+    pub fn archive(&mut self, message: NewMessage) -> usize {
+        let is_archive = |op: &&Op| matches!(op, Op::Archive(_));
+        let row = self.out.ops.iter().filter(is_archive).count();
+        self.out.ops.push(Op::Archive(message));
+        row
     }
 
     /// Writes a value of the entity in the store, and in the state if hooks read this collection.
@@ -195,9 +242,13 @@ impl Cx<'_> {
         });
     }
 
-    /// Runs `work` outside of the entity; the stanza that it gives is routed.
-    pub fn answer_later(&mut self, work: impl Future<Output = Stanza> + Send + 'static) -> Answer {
-        self.out.later.push(Box::pin(work));
+    /// Runs `work` outside of the entity, after all that is being committed before it; the stanza that it gives is
+    /// routed.
+    pub fn answer_later<A: Into<Option<Stanza>>>(
+        &mut self,
+        work: impl Future<Output = A> + Send + 'static,
+    ) -> Answer {
+        self.out.later.push(Box::pin(async { work.await.into() }));
         Answer::Later
     }
 }

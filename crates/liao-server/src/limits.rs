@@ -49,6 +49,18 @@ pub const BLOCKED_PER_ACCOUNT: usize = 1_000;
 pub const REPORTS_PER_ACCOUNT: usize = 100;
 /// Bytes of the words in a report, and messages that it names.
 pub const REPORT_BYTES: usize = 4_096;
+/// Commands that somebody is in the middle of, or has just ended (XEP-0050); the oldest are forgotten.
+pub const COMMAND_SESSIONS: usize = 1_000;
+/// Seconds for which a command's form may be filled in.
+pub const COMMAND_SESSION_S: u64 = 30 * 60;
+/// Accounts in one answer of a command (XEP-0133 section 4.18); more do not fit in a stanza.
+pub const COMMAND_LIST: usize = 5_000;
+/// Addresses that one command handles, and entries of the server's own lists.
+pub const COMMAND_ADDRESSES: usize = 1_000;
+/// Bytes of an announcement, a message of the day or a welcome.
+pub const NOTICE_BYTES: usize = 16 * 1024;
+/// Seconds without a stanza after which somebody who is online counts as idle: longer than clients are silent by nature.
+pub const IDLE_USER_S: u64 = 600;
 /// Messages that a report names.
 pub const REPORT_MESSAGES: usize = 50;
 /// Removed contacts that are remembered, for clients that were away (RFC 6121 section 2.6.3); then they get the whole list.
@@ -63,6 +75,18 @@ pub const ENTITIES_PER_SHARD: usize = 10_000;
 pub const PARKED_PER_ENTITY: usize = 10_000;
 /// Kept messages read from the archive at once.
 pub const OFFLINE_PAGE: usize = 64;
+/// Messages that one archive query gives at most (XEP-0313 section 4.3.1), and if it does not say how many.
+pub const ARCHIVE_PAGE: usize = 250;
+/// See [`ARCHIVE_PAGE`].
+pub const ARCHIVE_PAGE_DEFAULT: usize = 50;
+/// Bytes of stanzas in one page: a quarter of the least mailbox that is of use, so that a page always fits.
+pub const ARCHIVE_PAGE_BYTES: usize = 512 * 1024;
+/// Seconds that a page waits for room in the mailbox of who asked.
+pub const ARCHIVE_PATIENCE_S: u64 = 60;
+/// Addresses in each list of archiving preferences (XEP-0441).
+pub const ARCHIVE_PREFS: usize = 1_000;
+/// Seconds between two looks for messages that are too old (retention).
+pub const RETENTION_S: u64 = 3_600;
 /// Offline messages of one account; then the sender is told (XEP-0160 section 3, step 2).
 pub const OFFLINE_MESSAGES: usize = 100_000;
 /// Seconds that a write to a client may stand still.
@@ -169,6 +193,7 @@ bounds! {
     roster_size: usize = ROSTER_SIZE, 10, 100_000;
     offline_messages: usize = OFFLINE_MESSAGES, 10, 10_000_000;
     idle_ping_s: u64 = IDLE_PING_S, 15, 3_600;
+    resume_s: u64 = RESUME_S, 1, 86_400;
     gateway_callers: usize = GATEWAY_CALLERS, 1, 10_000;
     transfer_window_s: u64 = TRANSFER_WINDOW_S, 1, 3_600;
 }

@@ -3,6 +3,7 @@
 use crate::accounts::{AccountError, Accounts};
 use crate::c2s;
 use crate::config::{Config, ConfigError};
+use crate::ending::Ended;
 use crate::engines::uploads::Uploads;
 use crate::limits;
 use crate::mailbox::End;
@@ -243,7 +244,7 @@ pub async fn serve(
     load: Load,
     shutdown: impl Future<Output = ()>,
     hangups: mpsc::Receiver<()>,
-) -> Result<(), ServeError> {
+) -> Result<Ended, ServeError> {
     let domain = BareJid::new(config.domain())
         .map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
     let data = config.data();
@@ -367,10 +368,13 @@ pub async fn serve(
         let silent = announcement.as_ref().and_then(|a| a.as_ref().err());
         banner::show_lan(&server, https_at, http_at, silent, invite);
     }
-    shutdown.await;
+    let ended = tokio::select! {
+        () = shutdown => Ended::Stopped,
+        ended = server.ending.wait() => ended,
+    };
     drop(announcement);
     stop(&server, &store, &data).await;
-    Ok(())
+    Ok(ended)
 }
 
 async fn reload_at(reloader: Arc<Reloader>, mut hangups: mpsc::Receiver<()>) {

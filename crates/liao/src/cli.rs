@@ -43,6 +43,17 @@ pub enum Command {
     Admin(Admin),
     /// Look at what a start of the server needs, without starting it; exit code 2 if something is wrong.
     Check(Check),
+    /// Print the manual page of liao or of one command: `liao man chat | man -l -`.
+    Man {
+        /// Which command.
+        command: Option<String>,
+    },
+    /// Print what makes a shell complete liao's commands: `liao completion bash > …/bash-completion/completions/liao`.
+    Completion {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// What can be configured.
     Config {
         #[command(subcommand)]
@@ -290,6 +301,33 @@ pub enum AdminVerb {
         #[arg(long, value_name = "ADDRESS")]
         from: Option<String>,
     },
+    /// End an account's sessions: all, or the one whose resource is in the address.
+    End {
+        /// NAME or NAME@DOMAIN/RESOURCE.
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+    },
+    /// Tell everyone who is online something.
+    Announce {
+        /// The words; `-`: standard input.
+        text: String,
+    },
+    /// The message of the day: everyone is told once, at the latest at the next login.
+    Motd {
+        /// The words; `-`: standard input. Without them the present message is printed.
+        text: Option<String>,
+        /// Delete it.
+        #[arg(long, conflicts_with = "text")]
+        delete: bool,
+    },
+    /// What new people are told at their first login.
+    Welcome {
+        /// The words; `-`: standard input. Without them the present welcome is printed.
+        text: Option<String>,
+        /// Delete it.
+        #[arg(long, conflicts_with = "text")]
+        delete: bool,
+    },
     /// What people reported when they blocked somebody: spam, abuse.
     Reports {
         /// Forget them, after they are printed.
@@ -331,6 +369,26 @@ pub enum UserVerb {
         /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Log an account out and let it log in no more; nothing of it is lost.
+    Disable {
+        /// The name before the @.
+        name: String,
+    },
+    /// Let a disabled account log in again.
+    Enable {
+        /// The name before the @.
+        name: String,
+    },
+    /// Make an account an admin.
+    Promote {
+        /// The name before the @.
+        name: String,
+    },
+    /// Make an admin an ordinary account; one admin must remain.
+    Demote {
+        /// The name before the @.
+        name: String,
     },
     /// List the accounts.
     List,

@@ -20,6 +20,32 @@ pub async fn terminated() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
+/// Runs this program again with the same arguments, in place of this process; its parent, systemd for one, sees no end.
+/// Comes back only if that fails.
+pub fn restart() -> std::io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) if program.exists() => program,
+        // It was replaced while it ran: the new one of the same name.
+        Ok(program) => {
+            let name = program.to_string_lossy().into_owned();
+            PathBuf::from(name.strip_suffix(" (deleted)").unwrap_or(&name))
+        }
+        Err(error) => return error,
+    };
+    let mut command = std::process::Command::new(program);
+    command.args(std::env::args_os().skip(1));
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        command.exec()
+    }
+    #[cfg(not(unix))]
+    match command.spawn() {
+        Ok(_) => std::process::exit(0),
+        Err(error) => error,
+    }
+}
+
 /// Standard input and output are a terminal that can move its cursor.
 pub fn has_screen() -> bool {
     use std::io::IsTerminal;

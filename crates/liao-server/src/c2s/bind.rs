@@ -6,7 +6,8 @@ use crate::entity::{self, Item, Wanted};
 use crate::hooks::Inline;
 use crate::mailbox::Mailbox;
 use crate::server::{Server, random_id};
-use crate::session::{Around, Start};
+use crate::session::{Around, Enable, Start};
+use crate::streams::Found;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use liao_proto::jid::{BareJid, FullJid};
@@ -54,29 +55,30 @@ impl Drop for Place {
 
 impl Connection {
     /// Finds the session of an SM-ID: the connection goes to it, or what is to be said instead.
-    pub(super) fn resume(
+    pub(super) async fn resume(
         &mut self,
         user: &BareJid,
         sm_id: &str,
         h: Option<u32>,
         around: Around,
     ) -> Result<String, Stop> {
-        let found = self.server.streams_lock().find(sm_id, user);
-        match (found, h) {
-            (Ok(session), Some(h)) => Err(Stop::Resume(Box::new(Handover { session, h, around }))),
-            (Ok(_), None) => Ok(failed("bad-request", None)),
-            (Err(h), _) => Ok(failed("item-not-found", h)),
+        match (self.server.find_stream(sm_id, user).await, h) {
+            (Found::Session(session), Some(h)) => {
+                Err(Stop::Resume(Box::new(Handover { session, h, around })))
+            }
+            (Found::Session(_), None) => Ok(failed("bad-request", None)),
+            (Found::Gone(handled), _) => Ok(failed("item-not-found", handled)),
         }
     }
 
     /// `<resume/>` by itself.
-    pub(super) fn resume_alone(&mut self, frame: &Frame) -> Result<(), Stop> {
+    pub(super) async fn resume_alone(&mut self, frame: &Frame) -> Result<(), Stop> {
         let Some(user) = self.user.clone() else {
             return Ok(());
         };
         let h = frame.attr("h").and_then(|h| h.parse().ok());
         let sm_id = frame.attr("previd").unwrap_or_default();
-        let failed = self.resume(&user, sm_id, h, Around::default())?;
+        let failed = self.resume(&user, sm_id, h, Around::default()).await?;
         self.wire.queue(failed.as_bytes());
         Ok(())
     }
@@ -133,7 +135,7 @@ impl Connection {
             inline: Some(request.clone()),
         };
         let start = Start {
-            enable: enable.map(|e| matches!(e.attr("resume"), Some("true" | "1"))),
+            enable: enable.map(|e| Enable::read(e.attr("resume"), e.attr("max"))),
             ..Start::default()
         };
         let (bound, answers) = match self.take_place(user, wanted, start).await {

@@ -220,7 +220,7 @@ impl Connection {
             ("auth", ns::SASL) => self.authenticate(&frame).await?,
             ("authenticate", ns::SASL2) => return self.authenticate2(&frame).await,
             ("iq", ns::CLIENT) if self.user.is_some() => return self.bind(frame).await,
-            ("resume", ns::SM) if self.user.is_some() => self.resume_alone(&frame)?,
+            ("resume", ns::SM) if self.user.is_some() => self.resume_alone(&frame).await?,
             // XEP-0198 section 3: after login, and after binding.
             (_, ns::SM) => self
                 .wire

@@ -91,7 +91,7 @@ impl Connection {
                 let around = success(&login.data, login.user.as_str());
                 let h = resume.attr("h").and_then(|h| h.parse().ok());
                 let previous = resume.attr("previd").unwrap_or_default();
-                self.resume(&login.user, previous, h, around)?
+                self.resume(&login.user, previous, h, around).await?
             }
             None => String::new(),
         };

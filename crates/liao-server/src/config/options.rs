@@ -83,7 +83,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 32] = [
+const WORDS: [Opt; 35] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -106,6 +106,9 @@ const WORDS: [Opt; 32] = [
     opt("registration.mode", "invite", true),
     opt("sockets.owner", "", true),
     list("sockets.allow", true),
+    of(Kind::Number(0, 36_500), "archive.keep_days", "0"),
+    of(Kind::Number(0, 1_000_000), "archive.keep_mb", "0"),
+    opt("resume.location", "", true),
     // A file's size is a whole number of bytes below 2^53, which every client can hold.
     of(Kind::Number(1, 1 << 32), "upload.max_file_mb", "1024"),
     of(Kind::Number(1, 1 << 32), "upload.quota_mb", "5120"),
@@ -206,6 +209,20 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// RFC 6120 section 4.9.3.19: a host, with a port if need be; IPv6 addresses in brackets.
+fn is_location(value: &str) -> bool {
+    let (host, port) = match value.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (value, None),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = match bracketed {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => liao_proto::jid::BareJid::new(host).is_ok_and(|j| j.node().is_none()),
+    };
+    host && port.is_none_or(|p| p.parse::<u16>().is_ok_and(|p| p > 0))
+}
+
 /// Whether a value can be an option's.
 pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
     let one_of = |all: &[&str]| {
@@ -234,6 +251,10 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
                 _ => Err(format!("{key} has {item:?}; write an address such as \"anna@example.org\"")),
             }
         }),
+        "resume.location" if value.is_empty() || is_location(value) => Ok(()),
+        "resume.location" => Err(format!(
+            "{key} is {value:?}; write a host, or HOST:PORT, such as \"node1.example.org:5222\" or \"[2001:db8::1]:5222\""
+        )),
         "http.public_url" if !value.is_empty() => match crate::config::host_of(value) {
             Some(_) => Ok(()),
             None => Err(format!("{key} is {value:?}; write it as \"https://chat.example.org\", with a port if it is not 443, without a path")),

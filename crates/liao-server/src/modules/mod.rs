@@ -8,15 +8,20 @@ use liao_proto::ns;
 use std::sync::OnceLock;
 
 mod activity;
+mod archive;
 mod blocking;
-mod commands;
+mod carbons;
+pub mod commands;
 mod contact;
+mod csi;
 mod disco;
 mod external;
 mod limits;
 mod message;
+mod notices;
 mod offline;
 mod ping;
+mod policy;
 mod presence;
 mod private;
 mod register;
@@ -29,7 +34,8 @@ mod version;
 
 /// All modules.
 pub static ALL: &[&dyn Module] = &[
-    // why first: what is blocked must not reach the others
+    // why first: what is kept out or blocked must not reach the others
+    &policy::Policy,
     &blocking::Blocking,
     // why before presence: it takes the words of a farewell
     &activity::Activity,
@@ -40,6 +46,10 @@ pub static ALL: &[&dyn Module] = &[
     // why before message: it must see a session become reachable before live messages are given to it
     &offline::Offline,
     &message::Message,
+    &archive::Archive,
+    &carbons::Carbons,
+    &csi::Csi,
+    &notices::Notices,
     &disco::Disco,
     &ping::Ping,
     &version::Version,

@@ -193,6 +193,7 @@ impl Connection {
             peer: peer.to_string(),
             carrier: "component",
             since_ms: now_ms(),
+            sent: self.mailbox.sent.clone(),
         };
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.insert(self.id, info);
@@ -276,7 +277,7 @@ impl Connection {
         if let Err(error) = check_iq(&stanza) {
             return self.answer(refuse(&stanza, &error));
         }
-        let credit = Credit::take(&self.mailbox, size + 256);
+        let credit = Credit::take(&self.mailbox, 0, size + 256);
         self.server.route(stanza, Some(credit));
         Next::Go
     }
