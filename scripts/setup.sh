@@ -38,7 +38,7 @@ if [ "$1" = test ]; then
         # The lock file is newer than what is installed: bring it up to date.
         [ tests/interop/node_modules/.package-lock.json -nt tests/interop/package-lock.json ] ||
             (cd tests/interop && npm ci --silent --no-audit --no-fund) ||
-            missing "@xmpp/client" "cd tests/interop && npm ci"
+            missing "@xmpp/client and strophe.js" "cd tests/interop && npm ci"
     else
         missing "node 18 or newer with npm" "apt-get install nodejs npm"
     fi
