@@ -456,6 +456,11 @@ impl App {
             }
             Event::Request { peer, .. } => {
                 let words = crate::i18n::fill(self.words.is_friend_request, &[peer]);
+                if self.notify != Notify::Off {
+                    let title = crate::text::one_line(peer);
+                    let asks = self.words.asks_friend.to_owned();
+                    self.effects.push(Effect::Notify(title, asks));
+                }
                 self.say(words);
             }
             Event::Closed { error } => self.closed(error.as_ref()),
