@@ -303,6 +303,7 @@ impl Program {
                 self.register(invitation, name, password)
             }
             Effect::LogIn(account) => self.log_in(account),
+            Effect::HangUp => self.link = None,
             Effect::Sockets(role, address) => self.sockets(role, &address).await,
             Effect::Quit => self.ended = true,
         }
@@ -355,6 +356,7 @@ impl Program {
             account.server.clone_from(&self.server);
         }
         self.app.account.clone_from(&account.jid);
+        self.app.server = account.server.clone().unwrap_or_default();
         self.preferences();
         match self.store.conversations(&account.jid) {
             Ok(all) => self.app.update(Input::Conversations(all)),

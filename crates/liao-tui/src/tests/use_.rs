@@ -451,3 +451,31 @@ fn a_request_shows_its_words_and_how_to_answer() {
     stage.press("Enter");
     assert!(!stage.screen(200, 12).contains("Tuesday"));
 }
+
+#[test]
+fn a_login_that_fails_is_told_in_the_form_and_can_be_tried_again() {
+    let mut stage = Stage::new(Lang::En);
+    stage.app.ask_password("alice@example.org", "host:5222");
+    stage.types("wrong");
+    stage.press("Enter");
+    assert!(
+        matches!(stage.done.last(), Some(Effect::LogIn(a)) if a.server.as_deref() == Some("host:5222"))
+    );
+    let why = "host:5222: connection refused".to_owned();
+    stage.event(Event::Offline { why, retry_s: 1 });
+    assert_eq!(stage.done.last(), Some(&Effect::HangUp));
+    assert!(
+        stage
+            .screen(80, 24)
+            .contains("✗ host:5222: connection refused")
+    );
+    stage.press("Enter");
+    assert!(matches!(stage.done.last(), Some(Effect::LogIn(_))));
+    let error = Some(liao_client::Failure::NotAuthorized("wrong password".into()));
+    stage.event(Event::Closed { error });
+    let screen = stage.screen(80, 24);
+    assert!(
+        screen.contains("✗ wrong password") && screen.contains("host:5222"),
+        "{screen}"
+    );
+}
