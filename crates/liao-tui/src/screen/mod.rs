@@ -224,6 +224,9 @@ impl Program {
             older,
         } = event
         {
+            if older == Older::There && messages.is_empty() {
+                self.app.say(self.app.words.older_there);
+            }
             let page = before.map_or(Page::Newest, Page::Before);
             return self.page(peer, page, messages, older != Older::Nothing);
         }
