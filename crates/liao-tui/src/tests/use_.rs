@@ -376,7 +376,7 @@ fn no_order_of_keys_events_and_sizes_breaks_the_screen() {
                 0..9 => stage.press(keys[pick % keys.len()]),
                 9..12 => stage.types(words[pick % words.len()]),
                 12 => stage.hears(who, words[pick % words.len()]),
-                13 => stage.presence(who, pick % 2 == 0, None, None),
+                13 => stage.presence(who, pick.is_multiple_of(2), None, None),
                 14 => stage.event(Event::Gone(who.into())),
                 15 => stage.friend(who, None, &["Work"]),
                 16 => {
@@ -384,7 +384,7 @@ fn no_order_of_keys_events_and_sizes_breaks_the_screen() {
                         Command::Send { id, .. } => Some(id.clone()),
                         _ => None,
                     });
-                    let state = if pick % 2 == 0 {
+                    let state = if pick.is_multiple_of(2) {
                         State::Delivered
                     } else {
                         State::Failed { why: "no".into() }
@@ -407,7 +407,7 @@ fn no_order_of_keys_events_and_sizes_breaks_the_screen() {
                     row: (pick / 7 % 40) as u16,
                     modifiers: KeyModifiers::NONE,
                 })),
-                _ => stage.event(if pick % 2 == 0 {
+                _ => stage.event(if pick.is_multiple_of(2) {
                     Event::Offline {
                         why: "why".into(),
                         retry_s: 1,
