@@ -42,6 +42,8 @@ if [ "$1" = test ]; then
     else
         missing "node 18 or newer with npm" "apt-get install nodejs npm"
     fi
+    # Debian's, not the virtual environment's: it needs GLib. Without it its test is skipped, and says so.
+    /usr/bin/python3 -c 'import nbxmpp' 2>/dev/null || install python3-nbxmpp
     command -v ip >/dev/null || install iproute2
     command -v ip >/dev/null || missing "ip" "apt-get install iproute2"
     command -v tmux >/dev/null || install tmux
