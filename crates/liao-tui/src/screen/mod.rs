@@ -11,7 +11,8 @@ use crate::theme::Theme;
 use liao_client::sockets::{Role, Sockets, resolve};
 use liao_client::xmpp::{Dial, Invitation, Xmpp, invitation, register};
 use liao_client::{
-    Account, Backend, Command, Event, Failure, Link, Page, Peer, Store, StoreError, now_ms,
+    Account, Backend, Command, Event, Failure, Kept, Link, Older, Page, Peer, Store, StoreError,
+    now_ms,
 };
 use liao_proto::xep::invite::Invite;
 use std::collections::VecDeque;
@@ -216,6 +217,16 @@ impl Program {
             self.link = None;
             self.commands.clear();
         }
+        if let Event::History {
+            peer,
+            before,
+            messages,
+            older,
+        } = event
+        {
+            let page = before.map_or(Page::Newest, Page::Before);
+            return self.page(peer, page, messages, older != Older::Nothing);
+        }
         self.app.update(Input::Event(event));
     }
 
@@ -274,7 +285,8 @@ impl Program {
                 }
             }
             Effect::Read(peer) if !self.app.model.only_memory() => {
-                self.complain(self.store.read(&me, &peer))
+                self.complain(self.store.read(&me, &peer));
+                self.commands.push_back(Command::Read { peer });
             }
             Effect::Read(_) => {}
             Effect::Draft(peer, text) => self.complain(self.store.set_draft(&me, &peer, &text)),
@@ -308,19 +320,35 @@ impl Program {
         }
     }
 
+    /// What stands before is asked of the backend, which fetches what the disk does not have.
     fn load(&mut self, peer: Peer, page: Page, count: usize) {
-        match self.store.page(&self.app.account, &peer, page, count) {
-            Ok(kept) => {
-                let more = kept.len() == count;
-                self.app.update(Input::Page {
-                    peer,
-                    page,
-                    kept,
-                    more,
-                });
+        let before = match page {
+            Page::Newest => None,
+            Page::Before(n) => Some(n),
+            Page::From(_) => {
+                return match self.store.page(&self.app.account, &peer, page, count) {
+                    Ok(kept) => {
+                        let more = kept.len() == count;
+                        self.page(peer, page, kept, more);
+                    }
+                    Err(error) => self.app.wrong(error.to_string()),
+                };
             }
-            Err(error) => self.app.wrong(error.to_string()),
-        }
+        };
+        self.commands.push_back(Command::History {
+            peer,
+            before,
+            count,
+        });
+    }
+
+    fn page(&mut self, peer: Peer, page: Page, kept: Vec<Kept>, more: bool) {
+        self.app.update(Input::Page {
+            peer,
+            page,
+            kept,
+            more,
+        });
     }
 
     fn book(&mut self) {
