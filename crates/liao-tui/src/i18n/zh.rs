@@ -151,7 +151,7 @@ pub static WORDS: Words = Words {
     c_away: "设为离开",
     c_busy: "设为忙碌",
     c_history: "和当前的人最近的消息 [20]",
-    c_read: "告诉 NAME 你已读（如果对方想知道）",
+    c_read: "告诉对方您已读（如果对方想知道）",
     older_there: "更早的消息在服务器上，联网后可取回",
     c_search: "搜索消息",
     c_pin: "置顶此聊天，或取消",
