@@ -9,7 +9,7 @@ use crate::peer::Peer;
 use crate::places::Places;
 use crate::server::Server;
 use crate::services::{Service, sockets::Gateway};
-use crate::store::{Store, StoreError, Sync};
+use crate::store::{Store, StoreError};
 use crate::{admin, banner, http, lan};
 use liao_net::Wire;
 use liao_net::tls::{CertError, Identity};
@@ -224,7 +224,7 @@ pub async fn serve(
     let domain = BareJid::new(config.domain())
         .map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
     let data = config.data();
-    let store = Store::open(&data, Sync::Full)?;
+    let store = Store::open(&data, config.sync)?;
     let accounts = Accounts::open(store.clone(), domain.as_str()).await?;
     let identity = identity(&config, &data, domain.as_str())?;
     let (c2s_tls, c2s_config) = watch::channel(identity.server_config(&["xmpp-client"])?);

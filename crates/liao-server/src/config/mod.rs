@@ -6,6 +6,7 @@ pub use options::{Kind, OPTIONS, Opt};
 
 use crate::limits::Bounds;
 use crate::peer::Network;
+use crate::store::Sync;
 use options::{check, index, items, unknown};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,8 @@ pub struct Config {
     values: Vec<Value>,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// How hard commits press on the disk. No option sets it: it is for the test that must turn red.
+    pub sync: Sync,
 }
 
 impl Default for Config {
@@ -73,6 +76,7 @@ impl Default for Config {
                 })
                 .collect(),
             file: None,
+            sync: Sync::Full,
         }
     }
 }

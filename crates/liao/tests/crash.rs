@@ -1,0 +1,85 @@
+//! It never forgets: a real server is killed, and loses its power, under load, again and again (ARCHITECTURE.md,
+//! section 7). `LIAO_SEED` repeats a run, `LIAO_KILLS` makes it longer.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod crashlab;
+mod world;
+
+use crashlab::ledger::Fault;
+use crashlab::process::Program;
+use crashlab::random::seed;
+use crashlab::{Outcome, Script, Tear, play};
+
+/// How many kills: a few, or what `make crash` says.
+fn kills(short: u32) -> u32 {
+    let given = std::env::var("LIAO_KILLS")
+        .ok()
+        .and_then(|k| k.parse().ok());
+    given.unwrap_or(short)
+}
+
+fn script(name: &'static str, short: u32) -> Script {
+    Script {
+        name,
+        seed: seed(name),
+        kills: kills(short),
+        program: Program::Liao,
+        power: None,
+        crowd: 2,
+    }
+}
+
+fn is_clean(outcome: &Outcome) {
+    assert!(outcome.faults.is_empty(), "{outcome}");
+    assert!(
+        outcome
+            .counts
+            .unacked
+            .iter()
+            .all(|n| *n >= crashlab::UNACKED)
+    );
+}
+
+#[test]
+fn a_server_that_is_killed_loses_doubles_and_reorders_nothing() {
+    is_clean(&play(script("kills", 4)));
+}
+
+#[test]
+fn a_server_that_loses_its_power_loses_doubles_and_reorders_nothing() {
+    is_clean(&play(Script {
+        power: Some(Tear::ByChance),
+        ..script("power", 4)
+    }));
+}
+
+/// The test of the test: without `synchronous=FULL` the very same run must find losses.
+#[test]
+fn a_server_that_does_not_wait_for_the_disk_is_found_out() {
+    let outcome = play(Script {
+        program: Program::Careless,
+        power: Some(Tear::Clean),
+        kills: 2,
+        ..script("careless", 2)
+    });
+    let lost = |f: &&Fault| matches!(f, Fault::Lost(_));
+    let lost = outcome.faults.iter().filter(lost).count();
+    assert!(lost >= 50, "only {lost} losses were found: {outcome}");
+    println!("careless: {lost} losses were found, as they must be");
+}
+
+/// Not a test: the server of the test above, which is this program. No option of the real one does this.
+#[test]
+fn careless_server() {
+    if std::env::var_os("SERVE_CARELESSLY").is_none() {
+        return;
+    }
+    let load = || liao_server::Config::load(None, &[]);
+    let mut config = load().unwrap();
+    config.sync = liao_server::store::Sync::Off;
+    let (_hangups, none) = tokio::sync::mpsc::channel(1);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let served = liao_server::serve(config, Box::new(load), std::future::pending(), none);
+    runtime.block_on(served).unwrap();
+}
