@@ -7,9 +7,11 @@ mod crashlab;
 mod world;
 
 use crashlab::ledger::Fault;
+use crashlab::power::Fail;
 use crashlab::process::Program;
 use crashlab::random::seed;
-use crashlab::{Outcome, Script, Tear, play};
+use crashlab::trouble::{Trouble, When};
+use crashlab::{Outcome, Script, Tear, play, play_troubles};
 
 /// How many kills: a few, or what `make crash` says.
 fn kills(short: u32) -> u32 {
@@ -67,6 +69,57 @@ fn a_server_that_does_not_wait_for_the_disk_is_found_out() {
     let lost = outcome.faults.iter().filter(lost).count();
     assert!(lost >= 50, "only {lost} losses were found: {outcome}");
     println!("careless: {lost} losses were found, as they must be");
+}
+
+const fn trouble(how: Fail, ending: &'static str, says: &'static str) -> Trouble {
+    Trouble {
+        how,
+        ending,
+        says,
+        when: When::Talking,
+    }
+}
+
+#[test]
+fn a_disk_that_fails_under_load_loses_nothing_that_was_acknowledged() {
+    let failed = "a commit failed";
+    let all = [
+        trouble(Fail::Growth, "", failed),
+        trouble(Fail::Writes, "-wal", failed),
+        trouble(Fail::Syncs, "-wal", failed),
+        trouble(Fail::ReadOnly, "", failed),
+    ];
+    let outcome = play_troubles(
+        Script {
+            power: Some(Tear::Clean),
+            ..script("disk", 0)
+        },
+        &all,
+    );
+    is_clean(&outcome);
+    let refused = &outcome.counts.refused;
+    assert!(refused.contains_key("resource-constraint"), "{refused:?}");
+    assert!(refused.contains_key("internal-server-error"), "{refused:?}");
+}
+
+#[test]
+fn checkpoints_and_index_flushes_that_fail_are_made_later() {
+    let idle = |how, ending, says| Trouble {
+        when: When::Idle,
+        ..trouble(how, ending, says)
+    };
+    let all = [
+        idle(Fail::Writes, "liao.sqlite3", "could not be checkpointed"),
+        idle(Fail::Growth, "", "index could not be written"),
+        idle(Fail::Syncs, "liao.sqlite3", "could not be checkpointed"),
+    ];
+    is_clean(&play_troubles(
+        Script {
+            power: Some(Tear::Clean),
+            ..script("behind", 0)
+        },
+        &all,
+    ));
 }
 
 /// Not a test: the server of the test above, which is this program. No option of the real one does this.

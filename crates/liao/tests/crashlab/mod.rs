@@ -7,6 +7,7 @@ pub mod line;
 pub mod power;
 pub mod process;
 pub mod random;
+pub mod trouble;
 
 use crate::world::{Folder, PATIENCE};
 use device::{Again, Device, Habits, There};
@@ -21,6 +22,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
+use trouble::Trouble;
 
 /// Stanzas that nobody has counted when the server is killed, at least.
 pub const UNACKED: usize = 100;
@@ -48,6 +50,7 @@ pub struct Counts {
     pub resumed: u64,
     pub failed_with_h: u64,
     pub failed_without_h: u64,
+    /// Messages and requests refused, by condition.
     pub refused: BTreeMap<String, u64>,
     pub kills: u32,
     pub unacked: Vec<usize>,
@@ -262,8 +265,21 @@ struct Run {
     _folder: Folder,
 }
 
-/// Plays a script on a runtime of its own.
+/// Plays a script on a runtime of its own: kill after kill.
 pub fn play(script: Script) -> Outcome {
+    perform(script, false, async |run| run.kills().await)
+}
+
+/// Plays a script in which the disk fails: errors are answers then.
+pub fn play_troubles(script: Script, troubles: &[Trouble]) -> Outcome {
+    perform(script, true, async |run| run.troubles(troubles).await)
+}
+
+fn perform(
+    script: Script,
+    may_refuse: bool,
+    what: impl AsyncFnOnce(&mut Run) -> Result<(), String>,
+) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -271,8 +287,8 @@ pub fn play(script: Script) -> Outcome {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let begun = Instant::now();
-        let mut run = Run::begin(script);
-        if let Err(why) = run.all().await {
+        let mut run = Run::begin(script, may_refuse);
+        if let Err(why) = what(&mut run).await {
             run.lab.ledger.borrow_mut().fault(Fault::Other(why));
         }
         run.over(begun)
@@ -280,7 +296,7 @@ pub fn play(script: Script) -> Outcome {
 }
 
 impl Run {
-    fn begin(script: Script) -> Run {
+    fn begin(script: Script, may_refuse: bool) -> Run {
         let folder = Folder::new(&format!("crash-{}", script.name));
         let people = people(script.crowd);
         let mut home = Home::new(&folder.0, script.program);
@@ -298,8 +314,8 @@ impl Run {
             server: receiver,
             ledger: RefCell::default(),
             counts: RefCell::default(),
-            cuts: true,
-            may_refuse: false,
+            cuts: !may_refuse,
+            may_refuse,
             ids: false,
             truthful: false,
             rosters: RefCell::default(),
@@ -325,18 +341,23 @@ impl Run {
         }
     }
 
-    async fn all(&mut self) -> Result<(), String> {
+    async fn kills(&mut self) -> Result<(), String> {
         for round in 1..=self.script.kills {
             self.world
                 .send_modify(|w| (w.at, w.round) = (Some(self.server.address), round));
             self.crash(round).await?;
         }
+        self.drain().await?;
+        self.check().await
+    }
+
+    /// Nothing new is said, and everybody comes.
+    async fn drain(&mut self) -> Result<(), String> {
         self.world.send_modify(|w| {
             (w.at, w.draining) = (Some(self.server.address), true);
             w.round += 1;
         });
-        self.settle().await?;
-        self.check().await
+        self.settle().await
     }
 
     /// Lets them talk for a while, kills the server in the middle of it, and starts it again.
@@ -447,7 +468,7 @@ impl Run {
         let (least, most) = (counts.unacked.iter().min(), counts.unacked.iter().max());
         let figures = format!(
             "{}: {} kills with {}–{} stanzas unacked, {} messages of {} devices, {} stanzas counted, \
-             {} resumed, {} failed with h, {} without, {} redelivered, {:.1} s",
+             {} resumed, {} failed with h, {} without, {} redelivered, refused {:?}, {:.1} s",
             self.script.name,
             counts.kills,
             least.copied().unwrap_or(0),
@@ -459,6 +480,7 @@ impl Run {
             counts.failed_with_h,
             counts.failed_without_h,
             ledger.repeated,
+            counts.refused,
             begun.elapsed().as_secs_f64(),
         );
         println!("{figures}");

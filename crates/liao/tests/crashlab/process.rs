@@ -40,6 +40,11 @@ impl Log {
         );
     }
 
+    /// What was said so far is of no more interest.
+    pub fn forget(&self) {
+        self.lines.lock().unwrap().clear();
+    }
+
     pub fn text(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
