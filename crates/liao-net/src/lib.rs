@@ -3,6 +3,7 @@
 //! A [`Wire`] takes and gives whole elements, in batches, never a byte stream: over TCP and TLS
 //! (RFC 6120 section 4) or WebSocket (RFC 7395). One task drives both directions.
 
+mod binding;
 pub mod https;
 pub mod os;
 pub mod resolve;

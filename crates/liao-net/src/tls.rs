@@ -1,7 +1,9 @@
 //! TLS by rustls with ring: certificates made or read, and whom a client trusts (RFC 7590, RFC 6120 section 13.7).
 
+use crate::binding;
 use crate::os::write_private;
 use crate::validity::validity;
+use liao_proto::sasl::Binding;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// What is wrong with a certificate's files, and what to do.
@@ -366,6 +369,27 @@ pub fn client_config(
 /// A name for TLS.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, std::io::Error> {
     ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)
+}
+
+/// The server's side of a handshake, and the channel binding data of what comes of it.
+pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    io: S,
+    config: Arc<ServerConfig>,
+) -> std::io::Result<(tokio_rustls::server::TlsStream<S>, Vec<Binding>)> {
+    let start = tokio_rustls::LazyConfigAcceptor::new(Default::default(), io).await?;
+    // The connection does not tell later which certificate was shown.
+    let shown = config.cert_resolver.resolve(start.client_hello());
+    let stream = start.into_stream(config).await?;
+    let leaf = shown.as_ref().and_then(|s| s.cert.first());
+    let bindings = binding::of(stream.get_ref().1, leaf.map(|l| l.as_ref()));
+    Ok((stream, bindings))
+}
+
+/// The channel binding data of a client's connection.
+pub fn bindings<S>(stream: &tokio_rustls::client::TlsStream<S>) -> Vec<Binding> {
+    let connection = stream.get_ref().1;
+    let leaf = connection.peer_certificates().and_then(|c| c.first());
+    binding::of(connection, leaf.map(|l| l.as_ref()))
 }
 
 /// Connects with TLS to a host that answers for `name`, which is also the SNI (XEP-0368 section 3).

@@ -1,7 +1,7 @@
 //! From when until when a certificate is good: the two dates of X.509 (RFC 5280 section 4.1.2.5), read from its DER.
 
 /// One DER element: its tag, its contents, and what follows it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = der.split_first()?;
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {

@@ -4,6 +4,7 @@ use crate::WireError;
 use crate::websocket::Frames;
 use bytes::{Buf, BytesMut};
 use liao_proto::ns;
+use liao_proto::sasl::Binding;
 use liao_proto::stream::{CLOSE_TAG, Event, Header, Limits, Reader, WS_CLOSE, open_tag, ws_open};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -47,6 +48,7 @@ enum Carrier {
 /// A connection that carries elements.
 pub struct Wire {
     carrier: Carrier,
+    bindings: Vec<Binding>,
     limits: Limits,
     open: bool,
     flushing: bool,
@@ -64,6 +66,7 @@ impl Wire {
         };
         Wire {
             carrier,
+            bindings: Vec::new(),
             limits,
             open: false,
             flushing: false,
@@ -79,10 +82,29 @@ impl Wire {
         };
         Wire {
             carrier,
+            bindings: Vec::new(),
             limits,
             open: false,
             flushing: false,
         }
+    }
+
+    /// Over TLS, with its channel binding data.
+    pub fn bound(io: impl Io + 'static, bindings: Vec<Binding>, limits: Limits) -> Wire {
+        let mut wire = Wire::stream(io, true, limits);
+        wire.bindings = bindings;
+        wire
+    }
+
+    /// The channel binding data, the strongest first. A WebSocket has none: a browser does not see the TLS beneath,
+    /// and behind a proxy it is another's.
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// After the login nobody asks for them any more.
+    pub fn forget_bindings(&mut self) {
+        self.bindings = Vec::new();
     }
 
     /// Whether TLS was made on this connection itself.
@@ -304,8 +326,9 @@ impl Wire {
         }
     }
 
-    fn put_io(&mut self, new: Box<dyn Io>) {
+    fn put_io(&mut self, new: Box<dyn Io>, bindings: Vec<Binding>) {
         self.open = false;
+        self.bindings = bindings;
         if let Carrier::Stream {
             io, tls, reader, ..
         } = &mut self.carrier
@@ -322,8 +345,8 @@ impl Wire {
         config: Arc<rustls::ServerConfig>,
     ) -> Result<(), WireError> {
         let io = self.take_io()?;
-        let tls = tokio_rustls::TlsAcceptor::from(config).accept(io).await?;
-        self.put_io(Box::new(tls));
+        let (tls, bindings) = crate::tls::accept(io, config).await?;
+        self.put_io(Box::new(tls), bindings);
         Ok(())
     }
 
@@ -337,7 +360,8 @@ impl Wire {
         let tls = tokio_rustls::TlsConnector::from(config)
             .connect(name, io)
             .await?;
-        self.put_io(Box::new(tls));
+        let bindings = crate::tls::bindings(&tls);
+        self.put_io(Box::new(tls), bindings);
         Ok(())
     }
 }

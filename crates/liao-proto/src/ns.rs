@@ -68,6 +68,12 @@ pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0359.
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// XEP-0386.
+pub const BIND2: &str = "urn:xmpp:bind:0";
+/// XEP-0388.
+pub const SASL2: &str = "urn:xmpp:sasl:2";
+/// XEP-0440.
+pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0401 easy user onboarding: the invite command.
 pub const INVITE: &str = "urn:xmpp:invite#invite";
 /// XEP-0401: create-account command.
@@ -85,6 +91,24 @@ pub const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Namespaces in XML 1.0: bound to `xmlns`.
 pub const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
+/// XEP-0313: message archive.
+pub const MAM: &str = "urn:xmpp:mam:2";
+/// XEP-0313: its extended form.
+pub const MAM_EXTENDED: &str = "urn:xmpp:mam:2#extended";
+/// XEP-0059: pages of results.
+pub const RSM: &str = "http://jabber.org/protocol/rsm";
+/// XEP-0122: validation of form fields.
+pub const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
+/// XEP-0280: carbons.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0280: the rules of its section 6.1 are kept.
+pub const CARBON_RULES: &str = "urn:xmpp:carbons:rules:0";
+/// XEP-0297: forwarding.
+pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// XEP-0352: client state.
+pub const CSI: &str = "urn:xmpp:csi:0";
+/// XEP-0045: what a room says of somebody.
+pub const MUC_USER: &str = "http://jabber.org/protocol/muc#user";
 /// The names that are met all the time; a declaration of one of these needs no allocation.
 pub const KNOWN: &[&str] = &[
     CLIENT,
@@ -116,6 +140,11 @@ pub const KNOWN: &[&str] = &[
     MARKERS,
     HINTS,
     STANZA_ID,
+    CARBONS,
+    FORWARD,
+    MAM,
+    RSM,
+    CSI,
     PREAUTH,
     SERVER,
 ];

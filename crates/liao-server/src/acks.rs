@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 /// The server's side of the outgoing count, and what was told to the client.
 #[derive(Debug, Default)]
 pub struct Acks {
-    /// The SM-ID, if the client wants to be able to resume (section 5).
-    pub resume: Option<String>,
+    /// The stream's number, if the client wants to be able to resume (section 5).
+    pub resume: Option<i64>,
+    /// Seconds for which the session waits without a connection.
+    pub max_s: u64,
     /// Stanzas sent to the client since `<enable/>`.
     sent: u64,
     /// Of these, how many the client has acknowledged.
@@ -86,6 +88,7 @@ mod tests {
         Item {
             bytes: format!("<message id='{n}'/>").into(),
             seq: Some(n),
+            lazy: None,
         }
     }
 

@@ -1,17 +1,20 @@
 //! All behind one bare address: its state, its sessions, its inbox in order, and the queue in which what it
 //! sends waits for commits. One shard owns it, so nothing here is locked.
 
+use crate::engines::copies::{self, Copies};
 use crate::engines::offline::Offline;
 use crate::engines::roster::Roster;
-use crate::hooks::{At, Cx, Effects, Flow, Release, SessionChange};
-use crate::mailbox::{Credit, Mailbox};
+use crate::hooks::{At, Cx, Effects, Flow, Inline, Later, Release, SessionChange};
+use crate::mailbox::{Credit, Mailbox, Origin};
 use crate::modules;
 use crate::server::Server;
+use bytes::Bytes;
 use liao_proto::jid::{BareJid, FullJid, Jid};
+use liao_proto::minidom::Element;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 /// What stands behind an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct Session {
     pub id: u64,
     /// The full address.
     pub full: FullJid,
+    /// The program behind it, the same at each of its logins, if it said so (XEP-0388 section 2.3).
+    pub client: Option<String>,
     /// What waits to be written to it.
     pub mailbox: Arc<Mailbox>,
     /// The last availability it sent, if it is available.
@@ -40,6 +45,13 @@ pub struct Session {
     pub interested: bool,
     /// Where it sent directed presence (RFC 6121 section 4.6).
     pub directed: HashSet<Jid>,
+    /// It wants copies of what the account's other sessions send and get (XEP-0280).
+    pub carbons: bool,
+    /// It reads the archive by itself from the moment it was bound: nothing archived is handed out to it
+    /// (XEP-0386 section 3.2).
+    pub reads_archive: bool,
+    /// One query of the archive at a time.
+    pub query_turn: Arc<Semaphore>,
 }
 
 impl Session {
@@ -61,9 +73,19 @@ pub struct State {
     pub roster: Roster,
     /// Which archived messages nobody has been given yet.
     pub offline: Offline,
+    /// What was sent of which others got copies.
+    pub copies: Copies,
+    /// Every other collection that modules need, as it is in the store.
+    pub rows: BTreeMap<String, BTreeMap<String, Vec<u8>>>,
 }
 
 impl State {
+    /// The rows of a collection that a module named in `Spec.needs`, by key.
+    pub fn rows(&self, collection: &str) -> &BTreeMap<String, Vec<u8>> {
+        static NONE: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        self.rows.get(collection).unwrap_or(&NONE)
+    }
+
     /// The session of this id.
     pub fn session(&mut self, id: u64) -> Option<&mut Session> {
         self.sessions.iter_mut().find(|s| s.id == id)
@@ -77,18 +99,37 @@ impl State {
     }
 }
 
+/// What a client wants when it binds.
+#[derive(Default)]
+pub struct Wanted {
+    /// The resource; `None`: any.
+    pub resource: Option<String>,
+    /// Itself: earlier sessions of the same program end (XEP-0386 section 3.2).
+    pub client: Option<String>,
+    /// XEP-0386's `<bind/>`: what is to be in force from the first moment.
+    pub inline: Option<Element>,
+}
+
+/// A resource that was bound.
+pub struct Bound {
+    /// The full address.
+    pub full: FullJid,
+    /// What modules answer to what was wanted inline.
+    pub answers: Vec<Inline>,
+}
+
 /// What an entity is asked to do.
 pub enum Item {
     /// Bind a resource.
     Bind {
         /// The session's id.
         id: u64,
-        /// The resource that the client wants.
-        wanted: Option<String>,
+        /// What the client wants.
+        wanted: Wanted,
         /// Its mailbox.
         mailbox: Arc<Mailbox>,
         /// Gets the full address, or why not.
-        reply: oneshot::Sender<Result<FullJid, ErrorKind>>,
+        reply: oneshot::Sender<Result<Bound, ErrorKind>>,
     },
     /// A connection is gone.
     Unbind(u64),
@@ -98,6 +139,17 @@ pub enum Item {
     Receive(Stanza, Option<Credit>),
     /// Archived messages have been written to a session's socket.
     Written(Vec<u64>),
+    /// What one of the account's sessions sent goes its way: the others get a copy (XEP-0280 section 8).
+    Copied {
+        /// The session that sent it.
+        session: u64,
+        /// The message.
+        bytes: Bytes,
+        /// Its type.
+        type_: &'static str,
+        /// Its id in the account's archive.
+        id: Option<String>,
+    },
     /// Something to be done in the entity's order.
     Do(Box<dyn FnOnce(&mut Cx<'_>) + Send>),
 }
@@ -112,6 +164,8 @@ pub struct Pending {
     pub releases: Vec<Release>,
     /// What leaves if it failed.
     pub refusals: Vec<Stanza>,
+    /// Work that begins then.
+    pub later: Vec<Later>,
     /// Held until then.
     pub credits: Vec<Credit>,
 }
@@ -135,6 +189,7 @@ pub fn run(server: &Server, state: &mut State, item: Item) -> Effects {
     let mut cx = Cx {
         server,
         entity: state,
+        origin: Origin::default(),
         out: Effects::default(),
     };
     match item {
@@ -143,7 +198,9 @@ pub fn run(server: &Server, state: &mut State, item: Item) -> Effects {
             wanted,
             mailbox,
             reply,
-        } => bind(&mut cx, id, wanted, mailbox, reply),
+        } => {
+            let _ = reply.send(bind(&mut cx, id, wanted, mailbox));
+        }
         Item::Unbind(id) => {
             for module in modules::ALL {
                 module.on_session(&mut cx, SessionChange::Ending(id));
@@ -151,71 +208,106 @@ pub fn run(server: &Server, state: &mut State, item: Item) -> Effects {
             cx.entity.sessions.retain(|s| s.id != id);
         }
         Item::Send(session, stanza, credit) => {
+            cx.origin = credit.origin;
             cx.out.credits.push(credit);
             send(&mut cx, session, stanza);
+            for credit in &mut cx.out.credits {
+                credit.origin = cx.origin;
+            }
         }
         Item::Receive(stanza, credit) => {
+            cx.origin = credit.as_ref().map(|c| c.origin).unwrap_or_default();
             cx.out.credits.extend(credit);
             receive(&mut cx, stanza);
         }
         Item::Written(seqs) => {
-            if let Some(cursor) = cx.entity.offline.written(&seqs) {
-                cx.out.ops.push(cursor.into_op(&cx.entity.bare));
+            if let Some(moved) = cx.entity.offline.written(&seqs) {
+                cx.out.ops.extend(moved.into_ops(&cx.entity.bare));
             }
         }
+        Item::Copied {
+            session,
+            bytes,
+            type_,
+            id,
+        } => copies::sent(&mut cx, session, &bytes, type_, id.as_deref()),
         Item::Do(work) => work(&mut cx),
     }
     cx.out
 }
 
-/// RFC 6120 section 7: binds a resource. A wanted one that is in use is taken over: the older connection is
-/// told `conflict` (section 7.7.2.2).
+/// RFC 6120 section 7: binds a resource. A wanted one that is in use is taken over, and so is what the same program
+/// left behind: the older connection is told `conflict` (section 7.7.2.2, XEP-0386 section 3.2).
 fn bind(
     cx: &mut Cx<'_>,
     id: u64,
-    wanted: Option<String>,
+    wanted: Wanted,
     mailbox: Arc<Mailbox>,
-    reply: oneshot::Sender<Result<FullJid, ErrorKind>>,
-) {
+) -> Result<Bound, ErrorKind> {
+    let Wanted {
+        resource,
+        client,
+        inline,
+    } = wanted;
     if cx.entity.behind != Behind::Account {
-        let _ = reply.send(Err(ErrorKind::NOT_ALLOWED));
-        return;
+        return Err(ErrorKind::NOT_ALLOWED);
     }
-    let resource = wanted
+    let resource = resource
         .filter(|r| !r.is_empty())
         .unwrap_or_else(crate::server::random_id);
-    let Ok(full) = cx.entity.bare.with_resource_str(&resource) else {
-        let _ = reply.send(Err(ErrorKind::BAD_REQUEST));
-        return;
-    };
-    if let Some(old) = cx.entity.sessions.iter().find(|s| s.full == full) {
-        let old_id = old.id;
-        old.mailbox.end(crate::mailbox::End {
-            condition: "conflict",
-            text: "the same resource was bound elsewhere",
-        });
-        for module in modules::ALL {
-            module.on_session(cx, SessionChange::Ending(old_id));
-        }
-        cx.entity.sessions.retain(|s| s.id != old_id);
+    let full = cx.entity.bare.with_resource_str(&resource);
+    let full = full.map_err(|_| ErrorKind::BAD_REQUEST)?;
+    let older = cx.entity.sessions.iter();
+    let older: Vec<u64> = older
+        .filter(|s| s.full == full || (client.is_some() && s.client == client))
+        .map(|s| s.id)
+        .collect();
+    for id in older {
+        replace(cx, id);
     }
     if cx.entity.sessions.len() >= cx.server.bounds.resources_per_account {
-        let _ = reply.send(Err(ErrorKind::RESOURCE_CONSTRAINT));
-        return;
+        return Err(ErrorKind::RESOURCE_CONSTRAINT);
     }
     cx.entity.sessions.push(Session {
         id,
         full: full.clone(),
+        client,
         mailbox,
         presence: None,
         priority: 0,
         interested: false,
         directed: HashSet::new(),
+        carbons: false,
+        reads_archive: false,
+        query_turn: Arc::new(Semaphore::new(1)),
     });
-    let _ = reply.send(Ok(full));
     for module in modules::ALL {
         module.on_session(cx, SessionChange::Bound(id));
     }
+    let mut answers = Vec::new();
+    if let Some(request) = inline {
+        for (module, request) in modules::inline(&request) {
+            match module.on_inline(cx, id, request) {
+                Inline::Nothing => {}
+                answer => answers.push(answer),
+            }
+        }
+    }
+    Ok(Bound { full, answers })
+}
+
+/// Ends a session for a newer one.
+fn replace(cx: &mut Cx<'_>, old: u64) {
+    if let Some(session) = cx.entity.session(old) {
+        session.mailbox.end(crate::mailbox::End {
+            condition: "conflict",
+            text: "the same resource was bound elsewhere",
+        });
+    }
+    for module in modules::ALL {
+        module.on_session(cx, SessionChange::Ending(old));
+    }
+    cx.entity.sessions.retain(|s| s.id != old);
 }
 
 /// A stanza from one of the entity's own sessions (RFC 6120 section 8.1.2.1, RFC 6121 section 8.2 and 8.3).

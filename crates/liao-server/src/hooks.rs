@@ -3,10 +3,12 @@
 //! Hooks are synchronous, do no I/O and answer with [`Effects`]; the entity commits and releases them.
 
 use crate::entity::State;
-use crate::mailbox::Credit;
+use crate::mailbox::{Credit, Origin};
+use crate::modules;
 use crate::server::Server;
-use crate::store::Op;
+use crate::store::{NewMessage, Op};
 use bytes::Bytes;
+use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
 use liao_proto::stanza::{ErrorKind, Stanza};
 use std::future::Future;
@@ -35,6 +37,9 @@ pub struct Spec {
     pub iqs: &'static [(&'static str, &'static str, At)],
     /// Collections of the store that its hooks read.
     pub needs: &'static [&'static str],
+    /// Namespaces of what a client may ask for while its resource is bound; stream features name them (XEP-0386
+    /// section 3.1). Who names `urn:xmpp:bind:0` itself is asked at each such binding and is not named.
+    pub inline: &'static [&'static str],
     /// One line for people.
     pub doc: &'static str,
 }
@@ -48,6 +53,7 @@ impl Spec {
         account_features: &[],
         iqs: &[],
         needs: &[],
+        inline: &[],
         doc: "",
     };
 }
@@ -60,6 +66,16 @@ pub enum Answer {
     Error(ErrorKind),
     /// The answer comes from a task that the module gave to [`Cx::answer_later`].
     Later,
+}
+
+/// The answer to what was asked for while a resource was bound; it is put into `<bound/>` (XEP-0386 section 3.2).
+pub enum Inline {
+    /// Done, and nothing is to be said of it.
+    Nothing,
+    /// This.
+    Answer(Element),
+    /// What this work outside of the entity gives; the client waits for it.
+    Later(Pin<Box<dyn Future<Output = Option<Element>> + Send>>),
 }
 
 /// Whether a stanza goes on.
@@ -92,6 +108,8 @@ pub enum Release {
         session: u64,
         /// The element.
         bytes: Bytes,
+        /// It can wait while the client is inactive, and a later one of the same key makes it pointless.
+        lazy: Option<u64>,
     },
     /// An archived message to one session, numbered by its commit.
     Numbered {
@@ -102,19 +120,40 @@ pub enum Release {
         /// The owner's seq of it.
         seq: u64,
     },
-    /// An archived message to sessions, as row `row` of the same commit; its seq is known only then.
+    /// An archived message to sessions, as row `row` of the same commit; its number is known only then.
     Archived {
         /// Which sessions; empty: it waits for the next one that is reachable.
         sessions: Vec<u64>,
-        /// The element.
+        /// Which sessions get a copy of what others get (XEP-0280 section 7).
+        copies: Vec<u64>,
+        /// The message.
         bytes: Bytes,
+        /// Its type.
+        type_: &'static str,
         /// Index among the commit's archive operations.
         row: usize,
+        /// It is only kept until it is delivered.
+        kept: bool,
+    },
+    /// What one of an account's sessions sent, to be copied to its others by their entity (XEP-0280 section 8).
+    Copied {
+        /// The account.
+        sender: BareJid,
+        /// The session that sent it.
+        session: u64,
+        /// The message.
+        bytes: Bytes,
+        /// Its type.
+        type_: &'static str,
+        /// Index among the commit's archive operations, if it is archived.
+        row: Option<usize>,
+        /// Its id in the sender's archive, once it is known.
+        id: Option<String>,
     },
 }
 
-/// Answers an IQ after asynchronous work.
-pub type Later = Pin<Box<dyn Future<Output = Stanza> + Send>>;
+/// Asynchronous work, and the answer to an IQ, if the work has not given it itself.
+pub type Later = Pin<Box<dyn Future<Output = Option<Stanza>> + Send>>;
 
 /// What a hook wants done: committed first, then released in order.
 #[derive(Default)]
@@ -137,6 +176,8 @@ pub struct Cx<'a> {
     pub server: &'a Server,
     /// The entity's state.
     pub entity: &'a mut State,
+    /// Where the stanza comes from.
+    pub origin: Origin,
     /// What the hook wants done.
     pub out: Effects,
 }
@@ -149,12 +190,37 @@ impl Cx<'_> {
 
     /// Gives a stanza to one of the entity's own sessions.
     pub fn deliver(&mut self, session: u64, bytes: Bytes) {
-        self.out.releases.push(Release::Session { session, bytes });
+        self.give(session, bytes, None);
     }
 
-    /// Writes a value of the entity in the store.
+    /// The same for what can wait while the client is inactive: it takes the place of what has the same key.
+    pub fn deliver_lazily(&mut self, session: u64, bytes: Bytes, key: u64) {
+        self.give(session, bytes, Some(key));
+    }
+
+    fn give(&mut self, session: u64, bytes: Bytes, lazy: Option<u64>) {
+        self.out.releases.push(Release::Session {
+            session,
+            bytes,
+            lazy,
+        });
+    }
+
+    /// Archives a message with the commit; gives its index among the commit's archive operations.
+    pub fn archive(&mut self, message: NewMessage) -> usize {
+        let is_archive = |op: &&Op| matches!(op, Op::Archive(_));
+        let row = self.out.ops.iter().filter(is_archive).count();
+        self.out.ops.push(Op::Archive(message));
+        row
+    }
+
+    /// Writes a value of the entity in the store, and in the state if hooks read this collection.
     pub fn put(&mut self, collection: &'static str, key: &str, value: Vec<u8>) {
         let owner = self.entity.bare.to_string();
+        if modules::is_row(collection) {
+            let rows = self.entity.rows.entry(collection.to_owned()).or_default();
+            rows.insert(key.to_owned(), value.clone());
+        }
         self.out.ops.push(Op::Put {
             collection,
             owner,
@@ -163,9 +229,12 @@ impl Cx<'_> {
         });
     }
 
-    /// Deletes a value of the entity in the store.
+    /// Deletes a value of the entity in the store, and in the state.
     pub fn delete(&mut self, collection: &'static str, key: &str) {
         let owner = self.entity.bare.to_string();
+        if let Some(rows) = self.entity.rows.get_mut(collection) {
+            rows.remove(key);
+        }
         self.out.ops.push(Op::Delete {
             collection,
             owner,
@@ -173,9 +242,13 @@ impl Cx<'_> {
         });
     }
 
-    /// Runs `work` outside of the entity; the stanza that it gives is routed.
-    pub fn answer_later(&mut self, work: impl Future<Output = Stanza> + Send + 'static) -> Answer {
-        self.out.later.push(Box::pin(work));
+    /// Runs `work` outside of the entity, after all that is being committed before it; the stanza that it gives is
+    /// routed.
+    pub fn answer_later<A: Into<Option<Stanza>>>(
+        &mut self,
+        work: impl Future<Output = A> + Send + 'static,
+    ) -> Answer {
+        self.out.later.push(Box::pin(async { work.await.into() }));
         Answer::Later
     }
 }
@@ -195,6 +268,11 @@ pub trait Module: Sync {
     /// A message or presence for the entity arrived.
     fn on_deliver(&self, _cx: &mut Cx<'_>, _stanza: &mut Stanza) -> Flow {
         Flow::Continue
+    }
+    /// A resource is being bound, and the client asks for this at the same time: an element in one of the namespaces
+    /// of `Spec.inline`, or for `urn:xmpp:bind:0` the whole `<bind/>`. The session is listed; nothing has reached it.
+    fn on_inline(&self, _cx: &mut Cx<'_>, _session: u64, _request: &Element) -> Inline {
+        Inline::Nothing
     }
     /// A session changed.
     fn on_session(&self, _cx: &mut Cx<'_>, _change: SessionChange) {}

@@ -28,7 +28,9 @@ mod registration;
 pub mod server;
 pub mod services;
 mod session;
+mod shard;
 pub mod store;
+mod streams;
 
 pub use config::{Config, ConfigError};
 pub use listener::{ServeError, serve};

@@ -45,6 +45,18 @@ pub const ENTITIES_PER_SHARD: usize = 10_000;
 pub const PARKED_PER_ENTITY: usize = 10_000;
 /// Kept messages read from the archive at once.
 pub const OFFLINE_PAGE: usize = 64;
+/// Messages that one archive query gives at most (XEP-0313 section 4.3.1), and if it does not say how many.
+pub const ARCHIVE_PAGE: usize = 250;
+/// See [`ARCHIVE_PAGE`].
+pub const ARCHIVE_PAGE_DEFAULT: usize = 50;
+/// Bytes of stanzas in one page: a quarter of the least mailbox that is of use, so that a page always fits.
+pub const ARCHIVE_PAGE_BYTES: usize = 512 * 1024;
+/// Seconds that a page waits for room in the mailbox of who asked.
+pub const ARCHIVE_PATIENCE_S: u64 = 60;
+/// Addresses in each list of archiving preferences (XEP-0441).
+pub const ARCHIVE_PREFS: usize = 1_000;
+/// Seconds between two looks for messages that are too old (retention).
+pub const RETENTION_S: u64 = 3_600;
 /// Offline messages of one account; then the sender is told (XEP-0160 section 3, step 2).
 pub const OFFLINE_MESSAGES: usize = 100_000;
 /// Seconds that a write to a client may stand still.
@@ -117,5 +129,6 @@ bounds! {
     roster_size: usize = ROSTER_SIZE, 10, 100_000;
     offline_messages: usize = OFFLINE_MESSAGES, 10, 10_000_000;
     idle_ping_s: u64 = IDLE_PING_S, 15, 3_600;
+    resume_s: u64 = RESUME_S, 1, 86_400;
     gateway_callers: usize = GATEWAY_CALLERS, 1, 10_000;
 }

@@ -204,11 +204,11 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 .await;
             }
             let config = tls.borrow().clone();
-            let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+            let handshake = liao_net::tls::accept(stream, config);
             let limit = Duration::from_secs(server.bounds.unauthenticated_s);
-            if let Ok(Ok(stream)) = tokio::time::timeout(limit, handshake).await {
+            if let Ok(Ok((stream, bindings))) = tokio::time::timeout(limit, handshake).await {
                 let peer = Peer::direct(peer, true);
-                c2s::serve(server, Wire::stream(stream, true, limits), peer, None).await;
+                c2s::serve(server, Wire::bound(stream, bindings, limits), peer, None).await;
             }
         });
     }

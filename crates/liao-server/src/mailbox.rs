@@ -1,10 +1,11 @@
 //! What waits to be written to one session: bounded in bytes, lazily allocated, nobody waits on another's.
 
 use crate::limits;
+use crate::store::{Commit, Counted, Mark, Store};
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 /// One element for the wire.
@@ -14,6 +15,8 @@ pub struct Item {
     pub bytes: Bytes,
     /// The owner's archive seq when the element is an archived message: reported back once it is written.
     pub seq: Option<u64>,
+    /// It can wait while the client is inactive (XEP-0352): what a later one of the same key makes pointless.
+    pub lazy: Option<u64>,
 }
 
 /// Why a session must end from the server's side: a stream error condition (RFC 6120 section 4.9.3) and words.
@@ -29,8 +32,22 @@ pub struct End {
 struct Inner {
     queue: VecDeque<Item>,
     bytes: usize,
+    /// Elements that cannot wait.
+    urgent: usize,
+    /// The client is inactive.
+    quiet: bool,
     end: Option<End>,
 }
+
+impl Inner {
+    /// What waits goes out now.
+    fn is_due(&self, bound: usize) -> bool {
+        !self.quiet || self.urgent > 0 || self.end.is_some() || self.bytes > bound / 4
+    }
+}
+
+/// How long a mark that could not be stored waits for the next try.
+const MARK_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Which of a session's own stanzas are handled: they may be done out of order, `h` is the longest whole beginning
 /// (XEP-0198 section 4; the durability contract, point 1).
@@ -39,6 +56,28 @@ struct Handled {
     received: u64,
     prefix: u64,
     early: BTreeSet<u64>,
+    /// Committed ones that the stored `h` does not cover yet, as some before them were not handled then.
+    beyond: BTreeSet<u64>,
+    /// A commit that stores `h` is under way.
+    storing: bool,
+}
+
+impl Handled {
+    /// The longest whole beginning, if these were handled, too.
+    fn prefix_with(&self, done: &[u64]) -> u64 {
+        let mut prefix = self.prefix;
+        while self.early.contains(&(prefix + 1)) || done.contains(&(prefix + 1)) {
+            prefix += 1;
+        }
+        prefix
+    }
+
+    /// What may be told: nothing that was committed is covered before its being so is on the disk.
+    fn told(&self) -> u64 {
+        self.beyond
+            .first()
+            .map_or(self.prefix, |n| self.prefix.min(n - 1))
+    }
 }
 
 /// The two directions' accounts of one session.
@@ -46,11 +85,14 @@ pub struct Mailbox {
     /// Bytes that may wait.
     bound: usize,
     counting: AtomicBool,
+    /// The number of the stream that counts.
+    stream: AtomicI64,
     handled: Mutex<Handled>,
     inner: Mutex<Inner>,
     ready: Notify,
     in_flight: AtomicUsize,
     landed: Notify,
+    taken: Notify,
 }
 
 impl Mailbox {
@@ -59,11 +101,13 @@ impl Mailbox {
         Mailbox {
             bound,
             counting: AtomicBool::default(),
+            stream: AtomicI64::default(),
             handled: Mutex::default(),
             inner: Mutex::default(),
             ready: Notify::new(),
             in_flight: AtomicUsize::default(),
             landed: Notify::new(),
+            taken: Notify::new(),
         }
     }
 
@@ -86,11 +130,35 @@ impl Mailbox {
 
     /// Appends an element. `false`: the mailbox is full or ended; on overflow the session is told to end.
     pub fn push(&self, bytes: Bytes, seq: Option<u64>) -> bool {
+        self.push_item(Item {
+            bytes,
+            seq,
+            lazy: None,
+        })
+    }
+
+    /// Appends an element that can wait while the client is inactive; it takes the place of one with the same key.
+    pub fn push_lazy(&self, bytes: Bytes, key: u64) -> bool {
+        self.push_item(Item {
+            bytes,
+            seq: None,
+            lazy: Some(key),
+        })
+    }
+
+    fn push_item(&self, item: Item) -> bool {
         let mut inner = self.lock();
         if inner.end.is_some() {
             return false;
         }
-        if inner.bytes + bytes.len() > self.bound {
+        if item.lazy.is_some() && inner.quiet {
+            // All that is urgent was taken at once, so what waits here is lazy and may be passed.
+            let older = inner.queue.iter().position(|i| i.lazy == item.lazy);
+            if let Some(older) = older.and_then(|at| inner.queue.remove(at)) {
+                inner.bytes -= older.bytes.len();
+            }
+        }
+        if inner.bytes + item.bytes.len() > self.bound {
             inner.end = Some(End {
                 condition: "resource-constraint",
                 text: "you read too slowly",
@@ -99,10 +167,14 @@ impl Mailbox {
             self.ready.notify_one();
             return false;
         }
-        inner.bytes += bytes.len();
-        inner.queue.push_back(Item { bytes, seq });
+        inner.bytes += item.bytes.len();
+        inner.urgent += usize::from(item.lazy.is_none());
+        inner.queue.push_back(item);
+        let due = inner.is_due(self.bound);
         drop(inner);
-        self.ready.notify_one();
+        if due {
+            self.ready.notify_one();
+        }
         true
     }
 
@@ -112,11 +184,36 @@ impl Mailbox {
         self.ready.notify_one();
     }
 
-    /// Takes all that waits, and the end if there is one.
+    /// Whether the client is inactive: what can wait then does (XEP-0352).
+    pub fn set_quiet(&self, quiet: bool) {
+        self.lock().quiet = quiet;
+        self.ready.notify_one();
+    }
+
+    /// Takes all that is due, and the end if there is one.
     pub fn take(&self) -> (VecDeque<Item>, Option<End>) {
         let mut inner = self.lock();
+        if !inner.is_due(self.bound) {
+            return (VecDeque::new(), None);
+        }
         inner.bytes = 0;
-        (std::mem::take(&mut inner.queue), inner.end)
+        inner.urgent = 0;
+        let items = std::mem::take(&mut inner.queue);
+        let end = inner.end;
+        drop(inner);
+        self.taken.notify_waiters();
+        (items, end)
+    }
+
+    /// Resolves when there is room for what could come later. Cancel-safe.
+    pub async fn room(&self) {
+        loop {
+            let taken = self.taken.notified();
+            if !self.is_busy() || self.is_ended() {
+                return;
+            }
+            taken.await;
+        }
     }
 
     /// Lets [`Mailbox::ready`] resolve: there may be something to do.
@@ -141,8 +238,9 @@ impl Mailbox {
         }
     }
 
-    /// Stanzas are counted from now on (XEP-0198).
-    pub fn count(&self) {
+    /// Stanzas are counted from now on, for this stream (XEP-0198).
+    pub fn count(&self, stream: i64) {
+        self.stream.store(stream, Ordering::Release);
         self.counting.store(true, Ordering::Release);
     }
 
@@ -152,16 +250,61 @@ impl Mailbox {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Stanzas whose effects are committed or answered, without a gap; and all that were received.
+    /// Stanzas whose effects are committed or answered, without a gap, as far as may be told; and all that were
+    /// received.
     pub fn handled(&self) -> (u64, u64) {
         let handled = self.handled_lock();
-        (handled.prefix, handled.received)
+        (handled.told(), handled.received)
     }
 
-    /// Resolves when all that was received is handled. Cancel-safe.
-    pub async fn all_handled(&self) {
+    /// Whether `h` itself has to be stored before it may be told; who is told so stores it.
+    fn is_mark_due(&self) -> bool {
+        let mut handled = self.handled_lock();
+        let due = !handled.storing && handled.told() < handled.prefix;
+        handled.storing |= due;
+        due
+    }
+
+    /// Stores `h` where it has to be stored before it may be told.
+    pub fn store_mark(self: &Arc<Self>, store: &Store) {
+        if !self.is_mark_due() {
+            return;
+        }
+        let mark = Mark {
+            stream: self.clone(),
+            number: 0,
+            done: true,
+        };
+        let (me, runtime) = (self.clone(), tokio::runtime::Handle::current());
+        let then = Box::new(move |result: Result<_, _>| match result {
+            Ok(_) => me.mark_done(),
+            // Not at once again: the disk is full, or worse.
+            Err(_) => drop(runtime.spawn(async move {
+                tokio::time::sleep(MARK_RETRY).await;
+                me.mark_done();
+            })),
+        });
+        let commit = Commit {
+            ops: Vec::new(),
+            marks: vec![mark],
+            then,
+        };
+        if let Err(commit) = store.commit(commit) {
+            (commit.then)(Err(crate::store::CommitError::Overloaded));
+        }
+    }
+
+    fn mark_done(&self) {
+        self.handled_lock().storing = false;
+        self.ready.notify_one();
+        self.landed.notify_waiters();
+    }
+
+    /// Resolves when all that was received is handled and may be told. Cancel-safe.
+    pub async fn all_handled(self: &Arc<Self>, store: &Store) {
         loop {
             let landed = self.landed.notified();
+            self.store_mark(store);
             let (handled, received) = self.handled();
             if handled == received {
                 return;
@@ -181,17 +324,46 @@ impl Mailbox {
     }
 }
 
+impl Counted for Mailbox {
+    fn stream(&self) -> i64 {
+        self.stream.load(Ordering::Acquire)
+    }
+
+    fn h_with(&self, done: &[u64]) -> u64 {
+        self.handled_lock().prefix_with(done)
+    }
+
+    fn committed(&self, touched: &[u64], h: u64) {
+        let mut handled = self.handled_lock();
+        handled.beyond.extend(touched);
+        handled.beyond.retain(|n| *n > h);
+    }
+}
+
+/// What the sender's entity decided about a message that others carry on with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The session that sent it.
+    pub session: u64,
+    /// Other devices of the sender get copies (XEP-0280 section 8).
+    pub copies: bool,
+    /// The sender does not want it in the own archive (XEP-0441).
+    pub unarchived: bool,
+}
+
 /// Held while a stanza of a session is in work; dropped when its effects are committed or refused.
 pub struct Credit {
-    mailbox: std::sync::Arc<Mailbox>,
+    mailbox: Arc<Mailbox>,
     bytes: usize,
     /// Its number among the session's stanzas, if they are counted.
     number: Option<u64>,
+    /// Where it comes from.
+    pub origin: Origin,
 }
 
 impl Credit {
     /// Takes `bytes` of the session's allowance.
-    pub fn take(mailbox: &std::sync::Arc<Mailbox>, bytes: usize) -> Credit {
+    pub fn take(mailbox: &Arc<Mailbox>, session: u64, bytes: usize) -> Credit {
         mailbox.in_flight.fetch_add(bytes, Ordering::AcqRel);
         let number = mailbox.counting.load(Ordering::Acquire).then(|| {
             let mut handled = mailbox.handled_lock();
@@ -202,7 +374,20 @@ impl Credit {
             mailbox: mailbox.clone(),
             bytes,
             number,
+            origin: Origin {
+                session,
+                ..Origin::default()
+            },
         }
+    }
+
+    /// The stanza as a commit names it; `done`: nothing else of it is under way then.
+    pub fn mark(&self, done: bool) -> Option<Mark> {
+        self.number.map(|number| Mark {
+            stream: self.mailbox.clone(),
+            number,
+            done,
+        })
     }
 }
 
@@ -224,6 +409,7 @@ impl Drop for Credit {
             drop(handled);
             self.mailbox.ready.notify_one();
         }
+        self.mailbox.landed.notify_waiters();
         self.mailbox.landed.notify_one();
     }
 }
@@ -235,16 +421,65 @@ mod tests {
     #[test]
     fn h_is_the_longest_beginning_without_a_gap() {
         let mailbox = std::sync::Arc::new(Mailbox::new(limits::MAILBOX_BYTES));
-        drop(Credit::take(&mailbox, 1));
+        drop(Credit::take(&mailbox, 1, 1));
         assert_eq!(mailbox.handled(), (0, 0), "before <enable/> nothing counts");
-        mailbox.count();
-        let mut credits: Vec<Credit> = (0..4).map(|_| Credit::take(&mailbox, 1)).collect();
+        mailbox.count(5);
+        let mut credits: Vec<Credit> = (0..4).map(|_| Credit::take(&mailbox, 1, 1)).collect();
         drop(credits.remove(1));
         assert_eq!(mailbox.handled(), (0, 4));
         drop(credits.remove(0));
         assert_eq!(mailbox.handled(), (2, 4));
         drop(credits);
         assert_eq!(mailbox.handled(), (4, 4));
+    }
+
+    #[test]
+    fn what_was_committed_is_told_only_once_h_on_the_disk_covers_it() {
+        let mailbox = Arc::new(Mailbox::new(limits::MAILBOX_BYTES));
+        mailbox.count(5);
+        let mut credits: Vec<Credit> = (0..3).map(|_| Credit::take(&mailbox, 1, 1)).collect();
+        let message = credits.remove(1);
+        let h = mailbox.h_with(&[2]);
+        assert_eq!(h, 0, "the first is not handled yet");
+        mailbox.committed(&[2], h);
+        drop(message);
+        drop(credits);
+        assert_eq!(mailbox.handled(), (1, 3), "2 is committed, h is not");
+        assert!(
+            mailbox.is_mark_due() && !mailbox.is_mark_due(),
+            "one at a time"
+        );
+        mailbox.committed(&[], mailbox.h_with(&[]));
+        mailbox.mark_done();
+        assert_eq!(mailbox.handled(), (3, 3));
+    }
+
+    #[test]
+    fn while_a_client_is_inactive_only_what_cannot_wait_wakes_it_and_the_latest_presence_is_enough()
+    {
+        let mailbox = Mailbox::new(limits::MAILBOX_BYTES);
+        mailbox.set_quiet(true);
+        for n in 0..3 {
+            mailbox.push_lazy(format!("<presence n='{n}'/>").into(), 7);
+        }
+        mailbox.push_lazy("<presence/>".into(), 8);
+        assert!(mailbox.take().0.is_empty());
+        mailbox.push("<message/>".into(), None);
+        let all: Vec<Bytes> = mailbox.take().0.into_iter().map(|i| i.bytes).collect();
+        assert_eq!(all, ["<presence n='2'/>", "<presence/>", "<message/>"]);
+        mailbox.push_lazy("<presence/>".into(), 8);
+        mailbox.set_quiet(false);
+        assert_eq!(mailbox.take().0.len(), 1);
+        mailbox.set_quiet(true);
+        let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+        let waiting = (0..).take_while(|n| {
+            mailbox.push_lazy(piece.clone(), *n);
+            mailbox.take().0.is_empty()
+        });
+        assert!(
+            waiting.count() <= limits::MAILBOX_BYTES / 4 / piece.len(),
+            "it is bounded"
+        );
     }
 
     #[test]

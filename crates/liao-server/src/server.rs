@@ -3,20 +3,19 @@
 use crate::accounts::{Accounts, Invite};
 use crate::backoff::Backoff;
 use crate::config::Config;
-use crate::entity::{Behind, Entity, Item, Pending, Session, State};
-use crate::hooks::{Effects, Release};
-use crate::limits::{self, Bounds};
+use crate::engines;
+use crate::entity::{Behind, Item, State};
+use crate::limits::Bounds;
 use crate::mailbox::Credit;
 use crate::registration::Throttle;
 use crate::services::Service;
-use crate::session::Resume;
-use crate::store::{Archived, Commit, CommitError, Committed, PageQuery, Store};
-use crate::{engines, modules};
+use crate::shard;
+use crate::store::{CommitError, Committed, Page, Store};
+use crate::streams::Streams;
 use liao_proto::jid::{BareJid, Jid};
-use liao_proto::ns;
-use liao_proto::stanza::{Edit, ErrorKind, Stanza};
-use liao_proto::xep::{delay, invite};
-use std::collections::{HashMap, VecDeque};
+use liao_proto::stanza::{ErrorKind, Stanza};
+use liao_proto::xep::invite;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
@@ -36,43 +35,6 @@ pub struct SessionInfo {
     pub since_ms: i64,
 }
 
-/// Sessions that can be resumed, and how far those that no longer can had come (XEP-0198 section 5).
-#[derive(Default)]
-pub struct Streams {
-    open: HashMap<String, (BareJid, mpsc::Sender<Resume>)>,
-    ended: VecDeque<(String, BareJid, u32)>,
-}
-
-impl Streams {
-    /// A session can be resumed by this SM-ID.
-    pub fn begun(&mut self, sm_id: &str, bare: BareJid, resume: mpsc::Sender<Resume>) {
-        self.open.insert(sm_id.to_owned(), (bare, resume));
-    }
-
-    /// It no longer can; it had handled `h` stanzas.
-    pub fn ended(&mut self, sm_id: &str, h: u32) {
-        if let Some((bare, _)) = self.open.remove(sm_id) {
-            self.ended.push_back((sm_id.to_owned(), bare, h));
-            if self.ended.len() > limits::ENDED_STREAMS {
-                self.ended.pop_front();
-            }
-        }
-    }
-
-    /// The way to a session of this account, or what is still known of it.
-    pub fn find(&self, sm_id: &str, bare: &BareJid) -> Result<mpsc::Sender<Resume>, Option<u32>> {
-        match self.open.get(sm_id) {
-            Some((owner, resume)) if owner == bare => Ok(resume.clone()),
-            Some(_) => Err(None),
-            None => Err(self
-                .ended
-                .iter()
-                .find(|(id, owner, _)| id == sm_id && owner == bare)
-                .map(|(_, _, h)| *h)),
-        }
-    }
-}
-
 /// A message to a shard. Stanzas are by far the most of them; boxing them would cost an allocation each.
 #[allow(clippy::large_enum_variant)]
 pub enum ToShard {
@@ -83,7 +45,7 @@ pub enum ToShard {
     /// A commit ended.
     Committed(BareJid, u64, Result<Committed, CommitError>),
     /// A page of kept messages has been read; with the archive's end as known when it was asked for.
-    Page(BareJid, u64, Option<Vec<Archived>>),
+    Page(BareJid, u64, Option<Page>),
 }
 
 /// The shared parts of a running server.
@@ -114,7 +76,7 @@ pub struct Server {
     pub link: OnceLock<String>,
     /// Sessions that can be resumed, by SM-ID (XEP-0198 section 5).
     pub streams: Mutex<Streams>,
-    me: Weak<Server>,
+    pub(crate) me: Weak<Server>,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     next_session: AtomicU64,
 }
@@ -172,7 +134,7 @@ impl Server {
             next_session: AtomicU64::new(1),
         });
         for receiver in receivers {
-            tokio::spawn(shard(server.clone(), receiver));
+            tokio::spawn(shard::run(server.clone(), receiver));
         }
         server
     }
@@ -202,7 +164,7 @@ impl Server {
         self.tell(bare.clone(), ToShard::Item(bare, item));
     }
 
-    fn tell(&self, bare: BareJid, what: ToShard) {
+    pub(crate) fn tell(&self, bare: BareJid, what: ToShard) {
         let mut hasher = DefaultHasher::new();
         bare.as_str().hash(&mut hasher);
         let index = hasher.finish() as usize % self.shards.len();
@@ -229,6 +191,12 @@ impl Server {
         if !stanza.is_answer() && stanza.kind != liao_proto::stanza::Kind::Presence {
             self.route(stanza.error(&ErrorKind::REMOTE_SERVER_NOT_FOUND), credit);
         }
+    }
+
+    /// Whether a service of ours answers for this domain.
+    pub fn is_service(&self, domain: &str) -> bool {
+        let services = self.services.get().map(Vec::as_slice).unwrap_or_default();
+        services.iter().any(|s| s.addresses(domain))
     }
 
     /// Does something in the order of an entity and waits for its value.
@@ -295,6 +263,7 @@ impl Server {
                 cx.entity.behind = Behind::Nobody;
                 cx.entity.roster = Default::default();
                 cx.entity.offline = Default::default();
+                cx.entity.rows.clear();
             })),
         );
     }
@@ -309,445 +278,6 @@ impl Server {
                     engines::presence::tell(cx, &theirs.into());
                 })),
             );
-        }
-    }
-}
-
-/// One shard: all that happens to its entities, in order.
-async fn shard(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard>) {
-    let mut entities: HashMap<BareJid, Entity> = HashMap::new();
-    while let Some(message) = inbox.recv().await {
-        match message {
-            ToShard::Item(bare, item) => {
-                on_item(&server, &mut entities, bare.clone(), item);
-                forget_nobody(&mut entities, &bare);
-            }
-            ToShard::Loaded(bare, state) => on_loaded(&server, &mut entities, bare, state),
-            ToShard::Committed(bare, ticket, result) => {
-                if let Some(entity) = entities.get_mut(&bare) {
-                    on_committed(&server, entity, ticket, result);
-                    after(&server, &bare, entity);
-                }
-                forget_nobody(&mut entities, &bare);
-            }
-            ToShard::Page(bare, head, rows) => {
-                if let Some(entity) = entities.get_mut(&bare) {
-                    entity.reading = false;
-                    on_page(entity, head, rows);
-                    after(&server, &bare, entity);
-                }
-            }
-        }
-        if entities.len() > limits::ENTITIES_PER_SHARD {
-            entities.retain(|_, e| !e.is_idle());
-        }
-    }
-}
-
-impl Entity {
-    fn is_idle(&self) -> bool {
-        self.queue.is_empty()
-            && self.parked.is_empty()
-            && !self.reading
-            && self.state.as_ref().is_some_and(|s| s.sessions.is_empty())
-    }
-}
-
-fn on_item(
-    server: &Arc<Server>,
-    entities: &mut HashMap<BareJid, Entity>,
-    bare: BareJid,
-    item: Item,
-) {
-    if let Some(entity) = entities.get_mut(&bare) {
-        if entity.state.is_some() {
-            step(server, entity, item);
-            after(server, &bare, entity);
-        } else if entity.parked.len() < limits::PARKED_PER_ENTITY {
-            entity.parked.push_back(item);
-        } else if let Item::Receive(stanza, credit) = item
-            && !stanza.is_answer()
-        {
-            server.route(stanza.error(&ErrorKind::RESOURCE_CONSTRAINT), credit);
-        }
-        return;
-    }
-    let entity = Entity {
-        state: None,
-        parked: VecDeque::from([item]),
-        queue: VecDeque::new(),
-        ticket: 0,
-        reading: false,
-    };
-    entities.insert(bare.clone(), entity);
-    let server = server.clone();
-    tokio::spawn(async move {
-        let state = load(&server, &bare).await;
-        server.tell(bare.clone(), ToShard::Loaded(bare, state.map(Box::new)));
-    });
-}
-
-/// Reads an entity's state: the collections that modules need, in one go.
-async fn load(server: &Server, bare: &BareJid) -> Option<State> {
-    let mut state = State {
-        bare: bare.clone(),
-        behind: Behind::Nobody,
-        sessions: Vec::new(),
-        roster: Default::default(),
-        offline: Default::default(),
-    };
-    if *bare == server.domain {
-        state.behind = Behind::Domain;
-        return Some(state);
-    }
-    let Some(node) = bare.node() else {
-        return Some(state);
-    };
-    let owner = bare.to_string();
-    let read = async {
-        if !server
-            .accounts
-            .exists(node.as_str())
-            .await
-            .map_err(|e| e.to_string())?
-        {
-            return Ok(None);
-        }
-        let rows = server
-            .store
-            .load(&owner, modules::needs())
-            .await
-            .map_err(|e| e.to_string())?;
-        let head = server
-            .store
-            .last_seq(&owner)
-            .await
-            .map_err(|e| e.to_string())?;
-        Ok::<_, String>(Some((rows, head)))
-    };
-    match read.await {
-        Ok(None) => {}
-        Ok(Some((rows, head))) => {
-            state.behind = Behind::Account;
-            for (collection, key, value) in rows {
-                match collection.as_str() {
-                    engines::roster::COLLECTION => state.roster.load(&key, &value),
-                    engines::offline::COLLECTION => state.offline.load(&value),
-                    _ => {}
-                }
-            }
-            state.offline.set_head(head);
-        }
-        Err(error) => {
-            tracing::error!(%bare, error, "an account cannot be read; its stanzas are refused");
-            return None;
-        }
-    }
-    Some(state)
-}
-
-fn on_loaded(
-    server: &Arc<Server>,
-    entities: &mut HashMap<BareJid, Entity>,
-    bare: BareJid,
-    state: Option<Box<State>>,
-) {
-    let Some(entity) = entities.get_mut(&bare) else {
-        return;
-    };
-    let parked = std::mem::take(&mut entity.parked);
-    let Some(state) = state else {
-        entities.remove(&bare);
-        for item in parked {
-            if let Item::Receive(stanza, credit) = item
-                && !stanza.is_answer()
-            {
-                server.route(stanza.error(&ErrorKind::INTERNAL_SERVER_ERROR), credit);
-            }
-        }
-        return;
-    };
-    entity.state = Some(*state);
-    for item in parked {
-        step(server, entity, item);
-    }
-    after(server, &bare, entity);
-    forget_nobody(entities, &bare);
-}
-
-/// An account of this name may be made at any time: nothing is remembered of an address with nobody behind it.
-fn forget_nobody(entities: &mut HashMap<BareJid, Entity>, bare: &BareJid) {
-    let nobody = |e: &Entity| e.state.as_ref().is_some_and(|s| s.behind == Behind::Nobody);
-    if entities.get(bare).is_some_and(|e| nobody(e) && e.is_idle()) {
-        entities.remove(bare);
-    }
-}
-
-/// Runs one item and sends its effects on their way.
-fn step(server: &Arc<Server>, entity: &mut Entity, item: Item) {
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    let effects = crate::entity::run(server, state, item);
-    apply(server, entity, effects);
-}
-
-fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
-    let Effects {
-        ops,
-        releases,
-        refusals,
-        later,
-        credits,
-    } = effects;
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    for work in later {
-        let server = server.clone();
-        tokio::spawn(async move { server.route(work.await, None) });
-    }
-    if ops.is_empty() {
-        if entity.queue.is_empty() {
-            release(server, state, releases, credits);
-        } else {
-            entity.queue.push_back(Pending {
-                ticket: 0,
-                done: true,
-                releases,
-                refusals: Vec::new(),
-                credits,
-            });
-        }
-        return;
-    }
-    entity.ticket += 1;
-    let ticket = entity.ticket;
-    let (bare, back) = (state.bare.clone(), server.me.clone());
-    let then = Box::new(move |result| {
-        if let Some(server) = back.upgrade() {
-            server.tell(bare.clone(), ToShard::Committed(bare, ticket, result));
-        }
-    });
-    entity.queue.push_back(Pending {
-        ticket,
-        done: false,
-        releases,
-        refusals,
-        credits,
-    });
-    if server.store.commit(Commit { ops, then }).is_err() {
-        on_committed(server, entity, ticket, Err(CommitError::Overloaded));
-    }
-}
-
-/// Marks a commit as done and releases all at the front of the queue that waits no more.
-fn on_committed(
-    server: &Arc<Server>,
-    entity: &mut Entity,
-    ticket: u64,
-    result: Result<Committed, CommitError>,
-) {
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    let Some(at) = entity.queue.iter().position(|p| p.ticket == ticket) else {
-        return;
-    };
-    let pending = &mut entity.queue[at];
-    pending.done = true;
-    match result {
-        Ok(committed) => number(state, &mut pending.releases, &committed),
-        Err(error) => {
-            tracing::error!(bare = %state.bare, %error, "a commit failed; the senders are told");
-            let kind = match error {
-                CommitError::Full | CommitError::Overloaded => ErrorKind::RESOURCE_CONSTRAINT,
-                _ => ErrorKind::INTERNAL_SERVER_ERROR,
-            };
-            pending.releases = pending
-                .refusals
-                .drain(..)
-                .filter(|s| !s.is_answer())
-                .map(|s| Release::Route(s.error(&kind)))
-                .collect();
-        }
-    }
-    while entity.queue.front().is_some_and(|p| p.done) {
-        if let Some(front) = entity.queue.pop_front() {
-            release(server, state, front.releases, front.credits);
-        }
-    }
-}
-
-/// Gives archived messages their numbers; turns them into what is written to each session.
-fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed) {
-    for entry in std::mem::take(releases) {
-        let Release::Archived {
-            sessions,
-            bytes,
-            row,
-        } = entry
-        else {
-            releases.push(entry);
-            continue;
-        };
-        let Some(stored) = committed.seqs.get(row) else {
-            continue;
-        };
-        let Some(seq) = stored.to_seq.filter(|_| !stored.duplicate) else {
-            continue;
-        };
-        // Who is being handed what was kept gets this, too, in its turn; who came while it was committed must not
-        // miss it.
-        let known: Vec<u64> = sessions
-            .into_iter()
-            .filter(|id| state.sessions.iter().any(|s| s.id == *id))
-            .collect();
-        let sessions: Vec<u64> = known
-            .iter()
-            .copied()
-            .filter(|id| !state.offline.is_catching_up(*id))
-            .collect();
-        state.offline.stored(seq, &sessions);
-        if known.is_empty() {
-            let reachable = state.sessions.iter().filter(|s| s.is_reachable());
-            for id in reachable.map(|s| s.id).collect::<Vec<_>>() {
-                state.offline.catch_up(id);
-            }
-        }
-        releases.extend(sessions.into_iter().map(|session| Release::Numbered {
-            session,
-            bytes: bytes.clone(),
-            seq,
-        }));
-    }
-}
-
-fn release(server: &Server, state: &mut State, releases: Vec<Release>, mut credits: Vec<Credit>) {
-    for entry in releases {
-        match entry {
-            Release::Route(stanza) => server.route(stanza, credits.pop()),
-            Release::Session { session, bytes } => {
-                if let Some(s) = state.session(session) {
-                    s.mailbox.push(bytes, None);
-                }
-            }
-            Release::Numbered {
-                session,
-                bytes,
-                seq,
-            } => {
-                if let Some(s) = state.session(session) {
-                    s.mailbox.push(bytes, Some(seq));
-                }
-            }
-            Release::Archived { .. } => {}
-        }
-    }
-}
-
-/// The sessions that are being handed what was kept. Who can no longer get it drops out.
-fn catching(state: &mut State) -> impl Iterator<Item = &Session> {
-    for id in state.offline.catching() {
-        if !state
-            .sessions
-            .iter()
-            .any(|s| s.id == id && s.is_reachable())
-        {
-            state.offline.caught_up(id);
-        }
-    }
-    let offline = &state.offline;
-    state
-        .sessions
-        .iter()
-        .filter(|s| offline.is_catching_up(s.id))
-}
-
-/// After anything: goes on handing out kept messages if there is room.
-fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    if entity.reading || !catching(state).any(|_| true) {
-        return;
-    }
-    if catching(state).any(|s| s.mailbox.is_busy()) {
-        // The next report of written messages comes here again.
-        return;
-    }
-    entity.reading = true;
-    state.offline.restarted = false;
-    let head = state.offline.head();
-    let query = PageQuery {
-        after: Some(state.offline.page_after),
-        incoming_only: true,
-        limit: limits::OFFLINE_PAGE,
-        ..PageQuery::default()
-    };
-    let (server, bare) = (server.clone(), bare.clone());
-    tokio::spawn(async move {
-        let rows = server.store.page(bare.as_str(), query).await;
-        if let Err(error) = &rows {
-            tracing::error!(%bare, %error, "kept messages cannot be read");
-        }
-        server.tell(bare.clone(), ToShard::Page(bare, head, rows.ok()));
-    });
-}
-
-/// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203).
-fn on_page(entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    if state.offline.restarted {
-        return;
-    }
-    let ids: Vec<u64> = catching(state).map(|s| s.id).collect();
-    let Some(rows) = rows else {
-        ids.iter().for_each(|id| state.offline.caught_up(*id));
-        return;
-    };
-    if rows.is_empty() {
-        state.offline.passed(head);
-        state.offline.page_after = state.offline.page_after.max(head);
-        if state.offline.head() <= head {
-            ids.iter().for_each(|id| state.offline.caught_up(*id));
-        }
-        return;
-    }
-    for row in rows {
-        if catching(state).any(|s| s.mailbox.is_busy()) {
-            return;
-        }
-        state.offline.passed(row.seq.saturating_sub(1));
-        state.offline.page_after = row.seq;
-        let new: Vec<u64> = ids
-            .iter()
-            .copied()
-            .filter(|id| state.offline.give(row.seq, *id))
-            .collect();
-        if new.is_empty() {
-            continue;
-        }
-        let Some(stanza) = Stanza::parse_bytes(&row.stanza) else {
-            continue;
-        };
-        let stamp = delay::utc_from_ms(row.time_ms);
-        let by = state.bare.domain().as_str();
-        let element = format!("<delay xmlns='{}' from='{by}' stamp='{stamp}'/>", ns::DELAY);
-        let mut bytes = Vec::new();
-        stanza.write_edited(
-            None,
-            &Edit {
-                drop: Vec::new(),
-                append: vec![element.into()],
-            },
-            &mut bytes,
-        );
-        let bytes = bytes::Bytes::from(bytes);
-        for session in state.sessions.iter().filter(|s| new.contains(&s.id)) {
-            session.mailbox.push(bytes.clone(), Some(row.seq));
         }
     }
 }

@@ -2,18 +2,19 @@
 //! management (XEP-0198) it outlives its connection.
 
 use crate::acks::Acks;
-use crate::c2s::{failed, farewell};
+use crate::c2s::{Bound, failed, farewell};
 use crate::entity::Item;
 use crate::limits;
 use crate::mailbox::{Credit, End, Mailbox};
 use crate::server::{Server, SessionInfo, now_ms, random_id};
+use crate::streams::random_stream;
 use bytes::Bytes;
 use liao_net::{Progress, Wire, WireError};
 use liao_proto::jid::{FullJid, Jid};
 use liao_proto::ns;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza, StanzaError};
 use liao_proto::stream::Event;
-use liao_proto::xml::Frame;
+use liao_proto::xml::{Frame, escape};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +44,46 @@ pub struct Resume {
     pub peer: SocketAddr,
     /// What the client has handled.
     pub h: u32,
+    /// What the answer stands in.
+    pub around: Around,
     /// Dropped when the session lets go of the connection.
     pub held: tokio::sync::oneshot::Sender<()>,
+}
+
+/// What an answer stands in: `<success/>` if it was asked for with SASL2 (XEP-0388 section 2.6.1), else nothing.
+#[derive(Default)]
+pub struct Around {
+    /// Before it.
+    pub before: String,
+    /// After it.
+    pub after: String,
+}
+
+/// What a client wants of stream management (XEP-0198 section 3).
+pub struct Enable {
+    resume: bool,
+    max_s: Option<u64>,
+}
+
+impl Enable {
+    /// From the attributes of `<enable/>`.
+    pub fn read(resume: Option<&str>, max: Option<&str>) -> Enable {
+        Enable {
+            resume: matches!(resume, Some("true" | "1")),
+            max_s: max.and_then(|m| m.parse().ok()),
+        }
+    }
+}
+
+/// How a session begins that was bound inline (XEP-0386 section 3.2).
+#[derive(Default)]
+pub struct Start {
+    /// Stream management from the first stanza (XEP-0198 section 9.1).
+    pub enable: Option<Enable>,
+    /// The success that says so.
+    pub around: Around,
+    /// The stream features after it.
+    pub features: String,
 }
 
 fn carrier(wire: &Wire) -> &'static str {
@@ -58,14 +97,15 @@ fn carrier(wire: &Wire) -> &'static str {
 }
 
 /// Runs a session to its end and unbinds it.
-pub async fn run(
-    server: Arc<Server>,
-    wire: Wire,
-    id: u64,
-    full: FullJid,
-    mailbox: Arc<Mailbox>,
-    peer: SocketAddr,
-) {
+pub async fn run(server: Arc<Server>, wire: Wire, bound: Bound, peer: SocketAddr) {
+    let Bound {
+        place,
+        id,
+        full,
+        mailbox,
+        start,
+    } = bound;
+    place.taken();
     let (resume, resumes) = mpsc::channel(1);
     let mut session = Session {
         server,
@@ -85,6 +125,7 @@ pub async fn run(
         answered: 0,
     };
     session.note();
+    session.begin(*start);
     loop {
         let end = match session.talk().await {
             Next::Resumed(resume) => {
@@ -120,6 +161,11 @@ async fn close(mut wire: Wire) {
 /// The old connection learns that another took its place (section 5).
 async fn farewell_owned(wire: Wire) {
     farewell(wire, "conflict", "the session was resumed elsewhere").await;
+}
+
+/// The disk is behind with what the client sent: it tries again later.
+async fn overtaken(wire: Wire) {
+    farewell(wire, "resource-constraint", "the disk is behind; try again").await;
 }
 
 struct Session {
@@ -159,14 +205,24 @@ impl Session {
         }
     }
 
+    /// Says what was bound inline; in the classic way that is said already.
+    fn begin(&mut self, start: Start) {
+        let enabled = start.enable.map(|enable| self.enable(&enable));
+        let (Around { before, after }, enabled) = (start.around, enabled.unwrap_or_default());
+        for text in [format!("{before}{enabled}{after}"), start.features] {
+            if !text.is_empty() {
+                self.wire.queue(text.as_bytes());
+            }
+        }
+    }
+
     async fn end(mut self, end: Option<End>) {
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.remove(&self.id);
         }
         if let Some(acks) = &mut self.acks {
-            if let Some(sm_id) = &acks.resume {
-                let h = self.mailbox.handled().0 as u32;
-                self.server.streams_lock().ended(sm_id, h);
+            if let Some(stream) = acks.resume {
+                self.server.streams_lock().ended(stream, &self.mailbox);
             }
             // Archived messages stay for the next session; who asked for something else is told (section 4).
             for item in acks.rest().into_iter().filter(|i| i.seq.is_none()) {
@@ -191,14 +247,15 @@ impl Session {
 
     /// Without a connection: until one comes, the time is over, or the session must end.
     async fn wait(&mut self) -> Option<Resume> {
-        let over = Instant::now() + Duration::from_secs(limits::RESUME_S);
+        let max_s = self.acks.as_ref().map_or(0, |a| a.max_s);
+        let over = Instant::now() + Duration::from_secs(max_s);
         loop {
             if self.mailbox.is_ended() {
                 return None;
             }
             tokio::select! {
                 resume = self.resumes.recv() => return resume,
-                () = self.mailbox.ready() => {}
+                () = self.mailbox.ready() => self.mailbox.store_mark(&self.server.store),
                 () = sleep_until(over) => return None,
             }
         }
@@ -208,7 +265,13 @@ impl Session {
     async fn take_over(&mut self, resume: Resume, open: bool) {
         // What the old connection brought is committed or answered first; only then is `h` the whole truth.
         let patience = Duration::from_secs(self.server.bounds.unauthenticated_s);
-        let _ = timeout(patience, self.mailbox.all_handled()).await;
+        let settled = timeout(patience, self.mailbox.all_handled(&self.server.store)).await;
+        // The stream's counts start from active again (XEP-0352 section 5.2).
+        self.mailbox.set_quiet(false);
+        if settled.is_err() {
+            tokio::spawn(overtaken(resume.wire));
+            return;
+        }
         let old = std::mem::replace(&mut self.wire, resume.wire);
         if open {
             tokio::spawn(farewell_owned(old));
@@ -218,9 +281,11 @@ impl Session {
         self.note();
         let (handled, _) = self.mailbox.handled();
         let Some(acks) = &mut self.acks else { return };
-        let sm_id = acks.resume.clone().unwrap_or_default();
+        let bare = self.full.to_bare();
+        let sm_id = self.server.sm_id(&bare, acks.resume.unwrap_or_default());
+        let Around { before, after } = resume.around;
         let resumed = format!(
-            "<resumed xmlns='{}' previd='{sm_id}' h='{}'/>",
+            "{before}<resumed xmlns='{}' previd='{sm_id}' h='{}'/>{after}",
             ns::SM,
             handled as u32
         );
@@ -268,7 +333,11 @@ impl Session {
     fn send(&mut self, bytes: Bytes, seq: Option<u64>) {
         self.wire.queue(&bytes);
         match &mut self.acks {
-            Some(acks) => acks.sent(crate::mailbox::Item { bytes, seq }),
+            Some(acks) => acks.sent(crate::mailbox::Item {
+                bytes,
+                seq,
+                lazy: None,
+            }),
             None => self.seqs.extend(seq),
         }
     }
@@ -297,6 +366,7 @@ impl Session {
             self.send(item.bytes, item.seq);
         }
         self.ask();
+        self.mailbox.store_mark(&self.server.store);
         if self
             .acks
             .as_mut()
@@ -329,6 +399,7 @@ impl Session {
                 self.heard = Instant::now();
                 match frame.ns() {
                     ns::SM => self.management(&frame),
+                    ns::CSI => self.client_state(&frame),
                     _ => self.stanza(frame),
                 }
             }
@@ -348,7 +419,10 @@ impl Session {
     /// The elements of XEP-0198 on a bound stream.
     fn management(&mut self, frame: &Frame) -> Next {
         match (frame.name(), self.acks.is_some()) {
-            ("enable", false) => self.enable(frame),
+            ("enable", false) => {
+                let enabled = self.enable(&Enable::read(frame.attr("resume"), frame.attr("max")));
+                self.wire.queue(enabled.as_bytes());
+            }
             // Section 3: at most one attempt.
             ("enable", true) => {
                 return Next::Fail(End {
@@ -400,26 +474,50 @@ impl Session {
         Next::Go
     }
 
+    /// XEP-0352 section 4.2. What waited is on its way before anything that the client sends next is answered.
+    fn client_state(&mut self, frame: &Frame) -> Next {
+        match frame.name() {
+            "inactive" => self.mailbox.set_quiet(true),
+            "active" => {
+                self.mailbox.set_quiet(false);
+                return self.drain();
+            }
+            _ => {
+                return Next::Fail(End {
+                    condition: "unsupported-stanza-type",
+                    text: "",
+                });
+            }
+        }
+        Next::Go
+    }
+
     fn refuse(&mut self, condition: &str) {
         self.wire.queue(failed(condition, None).as_bytes());
     }
 
-    fn enable(&mut self, frame: &Frame) {
-        let resumable = matches!(frame.attr("resume"), Some("true" | "1"));
+    /// Counts from now on; `<enabled/>`.
+    fn enable(&mut self, enable: &Enable) -> String {
+        let stream = random_stream();
         let mut acks = Acks::default();
         let mut more = String::new();
-        if resumable {
-            let sm_id = random_id();
-            more = format!(" id='{sm_id}' resume='true' max='{}'", limits::RESUME_S);
-            let bare = self.full.to_bare();
+        if enable.resume {
+            let most = self.server.bounds.resume_s;
+            acks.max_s = enable.max_s.map_or(most, |m| m.min(most));
+            let sm_id = self.server.sm_id(&self.full.to_bare(), stream);
+            more = format!(" id='{sm_id}' resume='true' max='{}'", acks.max_s);
+            let config = self.server.config();
+            match config.get("resume.location") {
+                "" => {}
+                location => more.push_str(&format!(" location='{}'", escape(location))),
+            }
             let mut streams = self.server.streams_lock();
-            streams.begun(&sm_id, bare, self.resume.clone());
-            acks.resume = Some(sm_id);
+            streams.begun(stream, self.resume.clone());
+            acks.resume = Some(stream);
         }
-        self.mailbox.count();
+        self.mailbox.count(stream);
         self.acks = Some(acks);
-        self.wire
-            .queue(format!("<enabled xmlns='{}'{more}/>", ns::SM).as_bytes());
+        format!("<enabled xmlns='{}'{more}/>", ns::SM)
     }
 
     /// Takes the client's count; `false`: it is too high, and the stream is at its end (section 4).
@@ -496,7 +594,7 @@ impl Session {
                 text: "you are somebody else",
             });
         }
-        let credit = Credit::take(&self.mailbox, size + 256);
+        let credit = Credit::take(&self.mailbox, self.id, size + 256);
         self.server
             .post(self.full.to_bare(), Item::Send(self.id, stanza, credit));
         Next::Go
@@ -513,7 +611,7 @@ impl Session {
             .from(self.full.clone())
             .error(&ErrorKind::JID_MALFORMED);
         // It counts, and it is answered (XEP-0198).
-        drop(Credit::take(&self.mailbox, 0));
+        drop(Credit::take(&self.mailbox, self.id, 0));
         self.send(answer.to_bytes(), None);
     }
 

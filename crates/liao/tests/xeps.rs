@@ -65,13 +65,7 @@ const XEPS: &[(&str, &str, Known)] = &[
     ),
     ("0184", "Message Delivery Receipts", Passed),
     ("0191", "Blocking Command", Whole),
-    (
-        "0198",
-        "Stream Management",
-        Partly(
-            "acks and resumption; after a crash of the server a resumption is refused without a count",
-        ),
-    ),
+    ("0198", "Stream Management", Whole),
     ("0199", "XMPP Ping", Whole),
     ("0203", "Delayed Delivery", Whole),
     ("0206", "XMPP Over BOSH", Whole),
@@ -95,18 +89,10 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0313", "Message Archive Management", Whole),
     ("0317", "Hats", Whole),
     ("0333", "Displayed Markers", Passed),
-    (
-        "0334",
-        "Message Processing Hints",
-        Partly("`store` and `no-store`"),
-    ),
+    ("0334", "Message Processing Hints", Whole),
     ("0352", "Client State Indication", Whole),
     ("0357", "Push Notifications", Whole),
-    (
-        "0359",
-        "Unique and Stable Stanza IDs",
-        Partly("`origin-id` is recognised; `stanza-id` is not given yet"),
-    ),
+    ("0359", "Unique and Stable Stanza IDs", Whole),
     ("0363", "HTTP File Upload", Whole),
     ("0368", "SRV records for XMPP over TLS", Whole),
     ("0372", "References", Passed),
@@ -114,7 +100,11 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0380", "Explicit Message Encryption", Passed),
     ("0384", "OMEMO Encryption", Whole),
     ("0385", "Stateless Inline Media Sharing (SIMS)", Whole),
-    ("0386", "Bind 2", Whole),
+    (
+        "0386",
+        "Bind 2",
+        Partly("without metadata of the archive; what was kept for who is away is still sent"),
+    ),
     ("0388", "Extensible SASL Profile", Whole),
     ("0393", "Message Styling", Passed),
     (
@@ -139,6 +129,7 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0431", "Full Text Search in MAM", Whole),
     ("0433", "Extended Channel Search", Whole),
     ("0440", "SASL Channel-Binding Type Capability", Whole),
+    ("0441", "Message Archive Management Preferences", Whole),
     ("0444", "Message Reactions", Passed),
     ("0445", "Pre-Authenticated In-Band Registration", Whole),
     ("0447", "Stateless file sharing", Passed),
@@ -160,6 +151,9 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("0156", "liao-server/src/http.rs", "XEP-0156"),
     ("0198", "liao-server/src/acks.rs", "XEP-0198"),
     ("0368", "liao-server/src/listener.rs", "xmpp-client"),
+    ("0386", "liao-server/src/c2s/bind.rs", "XEP-0386"),
+    ("0388", "liao-server/src/c2s/sasl2.rs", "XEP-0388"),
+    ("0440", "liao-server/src/c2s/features.rs", "XEP-0440"),
 ];
 
 /// RFCs: number, title, state, file under `crates/`, words that this file must have.
@@ -167,13 +161,15 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
 const RFCS: &[(&str, &str, &str, &str, &str)] = &[
     ("4013", "SASLprep", "yes", "liao-proto/src/sasl/scram.rs", "RFC 4013"),
     ("4616", "SASL PLAIN", "yes, under TLS only", "liao-proto/src/sasl/server.rs", "RFC 4616"),
-    ("5802", "SCRAM-SHA-1", "in part: no channel binding yet", "liao-proto/src/sasl/scram.rs", "RFC 5802"),
-    ("6120", "XMPP: Core", "in part: client to server; servers do not talk to each other yet", "liao-server/src/c2s.rs", "RFC 6120"),
+    ("5802", "SCRAM-SHA-1", "yes, and -PLUS", "liao-proto/src/sasl/scram.rs", "RFC 5802"),
+    ("5929", "Channel Bindings for TLS", "tls-server-end-point, not through a WebSocket", "liao-net/src/binding.rs", "RFC 5929"),
+    ("6120", "XMPP: Core", "in part: client to server; servers do not talk to each other yet", "liao-server/src/c2s/mod.rs", "RFC 6120"),
     ("6121", "XMPP: Instant Messaging and Presence", "in part: no roster versioning yet", "liao-server/src/modules/subscription.rs", "RFC 6121"),
     ("7301", "TLS ALPN", "yes", "liao-net/src/tls.rs", "RFC 7301"),
     ("7395", "XMPP over WebSocket", "yes", "liao-server/src/http.rs", "RFC 7395"),
     ("7590", "Use of TLS in XMPP", "yes", "liao-net/src/tls.rs", "RFC 7590"),
-    ("7677", "SCRAM-SHA-256", "in part: no channel binding yet", "liao-proto/src/sasl/scram.rs", "RFC 7677"),
+    ("7677", "SCRAM-SHA-256", "yes, and -PLUS", "liao-proto/src/sasl/scram.rs", "RFC 7677"),
+    ("9266", "Channel Bindings for TLS 1.3", "yes; not through a WebSocket", "liao-net/src/binding.rs", "RFC 9266"),
 ];
 
 fn root() -> PathBuf {

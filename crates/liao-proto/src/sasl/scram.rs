@@ -51,14 +51,14 @@ pub struct ScramKeys {
 
 pub(super) fn hmac(mechanism: Mechanism, key: &[u8], data: &[u8]) -> Vec<u8> {
     // HMAC takes keys of any length.
-    match mechanism {
-        Mechanism::ScramSha1 => Hmac::<Sha1>::new_from_slice(key)
+    match mechanism.is_sha1() {
+        true => Hmac::<Sha1>::new_from_slice(key)
             .map(|mut m| {
                 m.update(data);
                 m.finalize().into_bytes().to_vec()
             })
             .unwrap_or_default(),
-        _ => Hmac::<Sha256>::new_from_slice(key)
+        false => Hmac::<Sha256>::new_from_slice(key)
             .map(|mut m| {
                 m.update(data);
                 m.finalize().into_bytes().to_vec()
@@ -68,9 +68,9 @@ pub(super) fn hmac(mechanism: Mechanism, key: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn hash(mechanism: Mechanism, data: &[u8]) -> Vec<u8> {
-    match mechanism {
-        Mechanism::ScramSha1 => Sha1::digest(data).to_vec(),
-        _ => Sha256::digest(data).to_vec(),
+    match mechanism.is_sha1() {
+        true => Sha1::digest(data).to_vec(),
+        false => Sha256::digest(data).to_vec(),
     }
 }
 
@@ -81,11 +81,11 @@ pub(super) fn salted(
     salt: &[u8],
     iterations: u32,
 ) -> Vec<u8> {
-    match mechanism {
-        Mechanism::ScramSha1 => {
+    match mechanism.is_sha1() {
+        true => {
             pbkdf2::pbkdf2_hmac_array::<Sha1, 20>(password.as_bytes(), salt, iterations).to_vec()
         }
-        _ => {
+        false => {
             pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), salt, iterations).to_vec()
         }
     }
@@ -145,9 +145,9 @@ impl Credentials {
 
     /// The set that a mechanism uses.
     pub fn keys_for(&self, mechanism: Mechanism) -> &ScramKeys {
-        match mechanism {
-            Mechanism::ScramSha1 => &self.sha1,
-            _ => &self.sha256,
+        match mechanism.is_sha1() {
+            true => &self.sha1,
+            false => &self.sha256,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The server's side of PLAIN and SCRAM (RFC 4616, RFC 5802 sections 5 and 7).
 
 use super::scram::{ScramKeys, hash, hmac, prepare};
-use super::{Condition, MAX_MESSAGE_BYTES, Mechanism, encode};
+use super::{Binding, Condition, MAX_MESSAGE_BYTES, Mechanism, encode};
 use subtle::ConstantTimeEq;
 
 /// What the server does next.
@@ -52,7 +52,10 @@ pub struct Server {
     state: State,
     username: String,
     authzid: Option<String>,
-    gs2: String,
+    /// The connection's own, as announced.
+    bindings: Vec<Binding>,
+    /// cbind-input (RFC 5802 section 7): the GS2 header and the channel's data.
+    cbind: Vec<u8>,
     fixed_nonce: Option<String>,
 }
 
@@ -65,9 +68,16 @@ impl Server {
             state: State::First,
             username: String::new(),
             authzid: None,
-            gs2: String::new(),
+            bindings: Vec::new(),
+            cbind: Vec::new(),
             fixed_nonce: None,
         }
+    }
+
+    /// On a connection with these bindings, all of which were offered.
+    pub fn with_bindings(mut self, bindings: &[Binding]) -> Server {
+        self.bindings = bindings.to_vec();
+        self
     }
 
     #[cfg(test)]
@@ -128,16 +138,28 @@ impl Server {
     /// client-first-message (RFC 5802 section 7).
     fn first(&mut self, text: &str) -> Option<Step> {
         let (flag, rest) = text.split_once(',')?;
-        // `y`: the client can bind channels and thinks that we cannot, which is so; `p=` was not offered.
-        if flag != "n" && flag != "y" {
-            return None;
-        }
+        let data = match (flag, flag.strip_prefix("p=")) {
+            (_, Some(name)) if self.mechanism.is_plus() => {
+                match self.bindings.iter().find(|b| b.kind.name() == name) {
+                    Some(binding) => binding.data.clone(),
+                    None => return Some(self.fail(Condition::BindingUnsupported)),
+                }
+            }
+            ("n" | "y", _) if self.mechanism.is_plus() => return None,
+            // `y`: the client can bind channels and thinks that we cannot. If we can, somebody told it so.
+            ("y", _) if !self.bindings.is_empty() => {
+                return Some(self.fail(Condition::Downgrade));
+            }
+            ("n" | "y", _) => Vec::new(),
+            _ => return None,
+        };
         let (authzid, bare) = rest.split_once(',')?;
         self.authzid = match authzid {
             "" => None,
             a => Some(unescape(a.strip_prefix("a=")?)?),
         };
-        self.gs2 = format!("{flag},{authzid},");
+        self.cbind = format!("{flag},{authzid},").into_bytes();
+        self.cbind.extend(data);
         let mut parts = bare.split(',');
         // `m=` is reserved for mandatory extensions that we do not have (section 5.1).
         let username = unescape(parts.next()?.strip_prefix("n=")?)?;
@@ -223,8 +245,11 @@ impl Server {
         let binding = super::decode(parts.next()?.strip_prefix("c=")?).ok()?;
         let echoed = parts.next()?.strip_prefix("r=")?;
         let proof = super::decode(proof).ok()?;
-        if binding != self.gs2.as_bytes() || echoed != nonce {
+        if echoed != nonce {
             return Some(self.fail(Condition::NotAuthorized));
+        }
+        if binding != self.cbind {
+            return Some(self.fail(Condition::BindingMismatch));
         }
         let auth = format!("{auth},{without_proof}");
         let signature = hmac(self.mechanism, &keys.stored_key, auth.as_bytes());

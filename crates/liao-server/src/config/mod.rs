@@ -232,7 +232,13 @@ impl Config {
         PathBuf::from(self.get("data"))
     }
 
-    /// `invite`, `open` or `closed`.
+    /// An option that is a number.
+    pub fn number(&self, key: &str) -> u64 {
+        // The table checked it.
+        self.get(key).parse().unwrap_or(0)
+    }
+
+    /// How accounts are made: `invite`, `open` or `closed`.
     pub fn registration_mode(&self) -> &str {
         self.get("registration.mode")
     }

@@ -49,6 +49,15 @@ const fn switch(key: &'static str, live: bool) -> Opt {
     }
 }
 
+const fn number(key: &'static str, default: &'static str, most: u64) -> Opt {
+    Opt {
+        key,
+        default: Cow::Borrowed(default),
+        live: true,
+        kind: Kind::Number(0, most),
+    }
+}
+
 const fn list(key: &'static str, live: bool) -> Opt {
     Opt {
         key,
@@ -69,7 +78,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 16] = [
+const WORDS: [Opt; 19] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -84,6 +93,9 @@ const WORDS: [Opt; 16] = [
     opt("registration.mode", "invite", true),
     opt("sockets.owner", "", true),
     list("sockets.allow", true),
+    number("archive.keep_days", "0", 36_500),
+    number("archive.keep_mb", "0", 1_000_000),
+    opt("resume.location", "", true),
     opt("log.format", "text", false),
     opt("log.level", "info", false),
 ];
@@ -164,6 +176,20 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// RFC 6120 section 4.9.3.19: a host, with a port if need be; IPv6 addresses in brackets.
+fn is_location(value: &str) -> bool {
+    let (host, port) = match value.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (value, None),
+    };
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = match bracketed {
+        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => liao_proto::jid::BareJid::new(host).is_ok_and(|j| j.node().is_none()),
+    };
+    host && port.is_none_or(|p| p.parse::<u16>().is_ok_and(|p| p > 0))
+}
+
 /// Whether a value can be an option's.
 pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
     let one_of = |all: &[&str]| {
@@ -191,6 +217,10 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
                 _ => Err(format!("{key} has {item:?}; write an address such as \"anna@example.org\"")),
             }
         }),
+        "resume.location" if value.is_empty() || is_location(value) => Ok(()),
+        "resume.location" => Err(format!(
+            "{key} is {value:?}; write a host, or HOST:PORT, such as \"node1.example.org:5222\" or \"[2001:db8::1]:5222\""
+        )),
         "http.trusted_proxies" => items(value).try_for_each(|item| match Network::parse(item) {
             Some(_) => Ok(()),
             None => Err(format!("{key} has {item:?}; write an address or a network such as \"10.0.0.0/8\"")),

@@ -14,19 +14,40 @@ pub const COLLECTION: &str = "offline";
 /// The key of the cursor.
 pub const KEY: &str = "cursor";
 
-/// A cursor to be stored.
-pub struct Cursor(u64);
+/// A cursor that moved, and what was only kept up to it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Moved {
+    cursor: u64,
+    kept: Vec<u64>,
+}
 
-impl Cursor {
-    /// As an operation of the store. It waits for the next commit: re-reading a few messages after a crash is
-    /// harmless, they keep their ids.
-    pub fn into_op(self, owner: &BareJid) -> Op {
-        Op::Lazy {
-            collection: COLLECTION,
-            owner: owner.to_string(),
-            key: KEY.to_owned(),
-            value: self.0.to_string().into_bytes(),
+impl Moved {
+    /// As operations of the store. A cursor alone waits for the next commit: re-reading a few messages after a crash
+    /// is harmless, they keep their ids. What was only kept goes together with it.
+    pub fn into_ops(self, owner: &BareJid) -> Vec<Op> {
+        let (collection, key) = (COLLECTION, KEY.to_owned());
+        let value = self.cursor.to_string().into_bytes();
+        let owner = owner.to_string();
+        if self.kept.is_empty() {
+            return vec![Op::Lazy {
+                collection,
+                owner,
+                key,
+                value,
+            }];
         }
+        let forget = |seq| Op::Forget {
+            owner: owner.clone(),
+            seq,
+        };
+        let mut ops: Vec<Op> = self.kept.into_iter().map(forget).collect();
+        ops.push(Op::Put {
+            collection,
+            owner,
+            key,
+            value,
+        });
+        ops
     }
 }
 
@@ -41,6 +62,8 @@ pub struct Offline {
     written: BTreeSet<u64>,
     /// Own sent messages above the cursor: nothing to give.
     skipped: BTreeSet<u64>,
+    /// In no archive: they go with their delivery.
+    kept: BTreeSet<u64>,
     /// Sessions that are being handed what was kept, page by page; new messages join it for them.
     catching: BTreeSet<u64>,
     /// Somebody joined while a page was being read: it is thrown away, the pages begin again.
@@ -80,14 +103,23 @@ impl Offline {
 
     /// A message was archived for this account and handed to sessions (or to none). Numbers between the last
     /// one known and this are the account's own sent messages: all that comes to it passes here, in order.
-    pub fn stored(&mut self, seq: u64, sessions: &[u64]) {
+    pub fn stored(&mut self, seq: u64, sessions: &[u64], kept: bool) {
         for own in self.head + 1..seq {
             self.skipped.insert(own);
         }
         self.head = self.head.max(seq);
-        if !sessions.is_empty() {
-            self.given.insert(seq, sessions.to_vec());
+        if kept && seq > self.cursor {
+            self.kept.insert(seq);
         }
+        if !sessions.is_empty() {
+            self.given.entry(seq).or_default().extend(sessions);
+        }
+    }
+
+    /// Whether a session was handed a message before its commit was reported: a page may be read in between.
+    pub fn has(&self, seq: u64, session: u64) -> bool {
+        let given = |sessions: &Vec<u64>| sessions.contains(&session);
+        seq <= self.cursor || self.written.contains(&seq) || self.given.get(&seq).is_some_and(given)
     }
 
     /// A session is to get what was kept, from the beginning.
@@ -117,6 +149,13 @@ impl Offline {
         self.head
     }
 
+    /// A page's message is in no archive.
+    pub fn is_only_kept(&mut self, seq: u64) {
+        if seq > self.cursor {
+            self.kept.insert(seq);
+        }
+    }
+
     /// Whether a page's message is to be given to a session now; notes it as given.
     pub fn give(&mut self, seq: u64, session: u64) -> bool {
         if seq <= self.cursor || self.written.contains(&seq) {
@@ -144,7 +183,7 @@ impl Offline {
     }
 
     /// Messages reached a socket. Gives the new cursor if it moved.
-    pub fn written(&mut self, seqs: &[u64]) -> Option<Cursor> {
+    pub fn written(&mut self, seqs: &[u64]) -> Option<Moved> {
         self.written
             .extend(seqs.iter().filter(|s| **s > self.cursor));
         self.advance()
@@ -160,13 +199,16 @@ impl Offline {
     }
 
     /// Moves over all that is done at the front.
-    pub fn advance(&mut self) -> Option<Cursor> {
+    fn advance(&mut self) -> Option<Moved> {
         let before = self.cursor;
+        let mut kept = Vec::new();
         while self.written.remove(&(self.cursor + 1)) || self.skipped.remove(&(self.cursor + 1)) {
             self.cursor += 1;
             self.given.remove(&self.cursor);
+            kept.extend(self.kept.take(&self.cursor));
         }
-        (self.cursor > before).then_some(Cursor(self.cursor))
+        let cursor = self.cursor;
+        (cursor > before).then_some(Moved { cursor, kept })
     }
 }
 
@@ -177,25 +219,52 @@ mod tests {
     #[test]
     fn the_cursor_moves_only_over_what_arrived() {
         let mut o = Offline::default();
-        o.stored(1, &[7]);
-        o.stored(2, &[7]);
-        o.stored(4, &[]);
+        o.stored(1, &[7], false);
+        o.stored(2, &[7], false);
+        o.stored(4, &[], false);
         assert!(o.written(&[2]).is_none());
-        assert_eq!(o.written(&[1]).map(|c| c.0), Some(3));
+        assert_eq!(o.written(&[1]).map(|m| m.cursor), Some(3));
         assert!(!o.is_caught_up());
         assert!(o.give(4, 7));
         assert!(!o.give(4, 7), "not twice to the same session");
         assert!(o.withdraw(7), "the session died before it had it");
         assert!(o.give(4, 7));
-        assert_eq!(o.written(&[4]).map(|c| c.0), Some(4));
+        assert_eq!(o.written(&[4]).map(|m| m.cursor), Some(4));
         assert!(o.is_caught_up());
+    }
+
+    #[test]
+    fn what_a_page_gave_before_its_commit_was_reported_is_not_given_again() {
+        let mut o = Offline::default();
+        o.catch_up(7);
+        assert!(o.give(1, 7));
+        o.caught_up(7);
+        assert!(o.has(1, 7) && !o.has(1, 8));
+        o.stored(1, &[8], false);
+        assert!(o.has(1, 7) && o.has(1, 8));
+        o.written(&[1]);
+        assert!(o.has(1, 9), "somebody has acknowledged it");
+    }
+
+    #[test]
+    fn what_was_only_kept_goes_when_it_is_delivered() {
+        let mut o = Offline::default();
+        o.stored(1, &[7], true);
+        o.stored(2, &[7], false);
+        let moved = o.written(&[1, 2]).unwrap();
+        assert_eq!((moved.cursor, &moved.kept[..]), (2, &[1][..]));
+        let ops = moved.into_ops(&BareJid::new("a@x").unwrap());
+        assert!(matches!(
+            ops[..],
+            [Op::Forget { seq: 1, .. }, Op::Put { .. }]
+        ));
     }
 
     #[test]
     fn what_one_session_has_not_acknowledged_another_gets() {
         let mut o = Offline::default();
-        o.stored(1, &[7, 8]);
-        o.stored(2, &[7]);
+        o.stored(1, &[7, 8], false);
+        o.stored(2, &[7], false);
         assert!(!o.withdraw(8), "the other still has it");
         assert!(o.give(2, 9), "a newcomer gets what nobody has acknowledged");
         o.written(&[1]);

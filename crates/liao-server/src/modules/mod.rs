@@ -1,9 +1,15 @@
 //! THE table: every feature of the server, one row each. The order is the priority.
 
+use crate::engines;
 use crate::hooks::{At, Module};
+use liao_proto::minidom::Element;
+use liao_proto::ns;
 use std::sync::OnceLock;
 
+mod archive;
+mod carbons;
 mod commands;
+mod csi;
 mod disco;
 mod message;
 mod offline;
@@ -24,6 +30,9 @@ pub static ALL: &[&dyn Module] = &[
     // why before message: it must see a session become reachable before live messages are given to it
     &offline::Offline,
     &message::Message,
+    &archive::Archive,
+    &carbons::Carbons,
+    &csi::Csi,
     &disco::Disco,
     &ping::Ping,
     &version::Version,
@@ -42,6 +51,21 @@ pub fn for_iq(name: &str, ns: &str, at: At) -> Option<&'static dyn Module> {
     })
 }
 
+/// Who is asked when a resource is bound with this `<bind/>` (XEP-0386 section 3.2), in the order of the table: for
+/// each of its children the modules that name its namespace, for the whole of it those that name Bind 2 itself.
+pub fn inline(bind: &Element) -> impl Iterator<Item = (&'static dyn Module, &Element)> {
+    let requests = std::iter::once(bind).chain(bind.children().filter(|c| c.ns() != ns::BIND2));
+    let requests: Vec<&Element> = requests.collect();
+    ALL.iter().copied().flat_map(move |module| {
+        let asked: Vec<_> = requests
+            .iter()
+            .filter(|r| module.spec().inline.contains(&r.ns().as_str()))
+            .map(|r| (module, *r))
+            .collect();
+        asked
+    })
+}
+
 /// The collections that hooks read.
 pub fn needs() -> &'static [&'static str] {
     static NEEDS: OnceLock<Vec<&'static str>> = OnceLock::new();
@@ -54,6 +78,12 @@ pub fn needs() -> &'static [&'static str] {
         all.dedup();
         all
     })
+}
+
+/// Whether a collection is kept in the state as plain rows: needed, and without an engine that reads it.
+pub fn is_row(collection: &str) -> bool {
+    let read = [engines::roster::COLLECTION, engines::offline::COLLECTION];
+    needs().contains(&collection) && !read.contains(&collection)
 }
 
 #[cfg(test)]

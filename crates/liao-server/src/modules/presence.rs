@@ -7,6 +7,7 @@ use crate::limits;
 use liao_proto::jid::Jid;
 use liao_proto::ns;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub struct Presence;
 
@@ -153,7 +154,14 @@ fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
             .collect(),
     };
     let bytes = stanza.to_bytes();
+    let mut hasher = DefaultHasher::new();
+    ("presence", from.as_str()).hash(&mut hasher);
+    let key = hasher.finish();
     for session in targets {
-        cx.deliver(session, bytes.clone());
+        match stanza.type_str() {
+            // The latest is enough for whom nobody looks at (XEP-0352 section 3.2).
+            "" | "unavailable" => cx.deliver_lazily(session, bytes.clone(), key),
+            _ => cx.deliver(session, bytes.clone()),
+        }
     }
 }

@@ -3,11 +3,16 @@
 //! SQL lives only in this folder. Blobs (uploaded files) come with the upload service and go beside `kv`.
 //! [`Store::commit`] never blocks: one writer thread puts all that waits into one transaction.
 
+mod checkpoint;
+mod ids;
+mod pages;
+mod purge;
 mod read;
 mod schema;
+mod tail;
 mod write;
 
-pub use read::{Archived, PageQuery};
+pub use read::{Archived, At, Page, PageError, PageQuery, Span};
 pub use schema::SCHEMA_VERSION;
 
 use bytes::Bytes;
@@ -92,6 +97,8 @@ pub struct NewMessage {
     pub dedup: Option<[u8; 16]>,
     /// The stanza as it is delivered.
     pub stanza: Bytes,
+    /// The recipient's side is no archive: it is there until it is delivered (XEP-0334 section 4.1, XEP-0441).
+    pub kept: bool,
 }
 
 /// One change.
@@ -135,6 +142,20 @@ pub enum Op {
     },
     /// Appends a message.
     Archive(NewMessage),
+    /// Removes a message that was only kept and is delivered now; what is archived stays.
+    Forget {
+        /// Whose.
+        owner: String,
+        /// Its number.
+        seq: u64,
+    },
+    /// Removes the beginning of an owner's archive, up to this number.
+    Floor {
+        /// Whose.
+        owner: String,
+        /// The last number that goes.
+        seq: u64,
+    },
 }
 
 impl Op {
@@ -144,18 +165,27 @@ impl Op {
                 value.len() + key.len() + 96
             }
             Op::Archive(m) => m.stanza.len() + 160,
-            Op::Delete { .. } | Op::DeleteOwner { .. } => 96,
+            Op::Delete { .. } | Op::DeleteOwner { .. } | Op::Forget { .. } | Op::Floor { .. } => 96,
         }
     }
 }
 
+/// A message's place in an owner's archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub seq: u64,
+    /// Its id on the wire.
+    pub id: String,
+}
+
 /// Where an archived message went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stored {
-    /// Its number in the sender's archive.
-    pub from_seq: Option<u64>,
-    /// Its number in the recipient's archive.
-    pub to_seq: Option<u64>,
+    /// In the sender's archive.
+    pub from: Option<Place>,
+    /// In the recipient's archive, or where it is kept for the recipient.
+    pub to: Option<Place>,
     /// It was there already; nothing was appended.
     pub duplicate: bool,
 }
@@ -170,16 +200,41 @@ pub struct Committed {
 /// What is told of a commit's end, on the writer's thread: must not block.
 pub type Then = Box<dyn FnOnce(Result<Committed, CommitError>) + Send>;
 
+/// A stream whose count of handled stanzas, `h`, is committed with what its stanzas changed (XEP-0198).
+pub trait Counted: Send + std::marker::Sync {
+    /// Its number.
+    fn stream(&self) -> i64;
+    /// `h` as it will be once these stanzas, too, are done.
+    fn h_with(&self, done: &[u64]) -> u64;
+    /// Something of these stanzas, and `h`, are on the disk. Called on the writer's thread: must not block.
+    fn committed(&self, touched: &[u64], h: u64);
+}
+
+/// The stanza of a stream that a commit is for.
+#[derive(Clone)]
+pub struct Mark {
+    /// The stream.
+    pub stream: Arc<dyn Counted>,
+    /// The stanza's number; 0: none, only `h` is to be stored.
+    pub number: u64,
+    /// With this commit the stanza is done; else something else of it is still under way.
+    pub done: bool,
+}
+
 /// A set of changes that are made together or not at all.
 pub struct Commit {
     /// The changes.
     pub ops: Vec<Op>,
+    /// Whose stanzas ask for them.
+    pub marks: Vec<Mark>,
     /// Told when they are on the disk, or why they are not.
     pub then: Then,
 }
 
 /// How long the same message, sent again, is known: 7 days.
 pub const DEDUP_MS: i64 = 7 * 24 * 3600 * 1000;
+/// How long a stream's last `h` is known after it was written: longer than anyone waits with resuming.
+pub const STREAMS_MS: i64 = 7 * 24 * 3600 * 1000;
 /// Bytes that may wait for the writer.
 pub const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -200,6 +255,7 @@ struct Inner {
     readers: read::Readers,
     stats: Arc<Stats>,
     secret: [u8; 32],
+    ids: Arc<ids::Ids>,
     _lock: std::fs::File,
 }
 
@@ -254,15 +310,17 @@ impl Store {
         schema::migrate(&mut connection, &path)?;
         let secret = schema::secret(&connection)?;
         let stats = Arc::new(Stats::default());
-        let tail = Arc::new(Mutex::new(write::Tail::rebuild(&connection)?));
+        let tail = Arc::new(Mutex::new(tail::Tail::rebuild(&connection)?));
+        let ids = Arc::new(ids::Ids::new(&secret));
         let readers = read::Readers::start(&path, tail.clone())?;
-        let (sender, thread) = write::start(connection, &path, tail, stats.clone())?;
+        let (sender, thread) = write::start(connection, &path, tail, stats.clone(), ids.clone())?;
         Ok(Store(Arc::new(Inner {
             writer: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
             readers,
             stats,
             secret,
+            ids,
             _lock: lock,
         })))
     }
@@ -291,7 +349,8 @@ impl Store {
     pub async fn committed(&self, ops: Vec<Op>) -> Result<Committed, CommitError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let then = Box::new(move |result| drop(sender.send(result)));
-        self.commit(Commit { ops, then })
+        let marks = Vec::new();
+        self.commit(Commit { ops, marks, then })
             .map_err(|_| CommitError::Overloaded)?;
         receiver.await.unwrap_or(Err(CommitError::Other))
     }

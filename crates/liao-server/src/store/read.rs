@@ -1,31 +1,50 @@
 //! Reads, on connections and threads of their own: index ∪ tail.
 
-use super::write::{Entry, Tail, stored_head};
+use super::pages::Pages;
+use super::tail::{Tail, stored_head};
 use super::{Store, StoreError, Sync, lock, name_id, schema};
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
 /// Threads that read.
 const READERS: usize = 2;
 
-/// Which messages of an archive, oldest first.
+/// A place in an archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum At {
+    /// By its number.
+    Seq(u64),
+    /// By its id on the wire, which must be there.
+    Id(String),
+}
+
+/// Which messages of an archive.
 #[derive(Debug, Clone, Default)]
 pub struct PageQuery {
-    /// Only those with a higher number.
-    pub after: Option<u64>,
-    /// Only those with a lower number.
-    pub before: Option<u64>,
-    /// Only those with this peer.
+    /// Only those behind all of these.
+    pub after: Vec<At>,
+    /// Only those before all of these.
+    pub before: Vec<At>,
+    /// Not those from before this time, in ms since 1970.
+    pub start_ms: Option<i64>,
+    /// Not those from after this time, in ms since 1970.
+    pub end_ms: Option<i64>,
+    /// Only those with this peer: a bare address, or a full one.
     pub with: Option<String>,
-    /// Not those that the owner sent.
-    pub incoming_only: bool,
+    /// Only these, by their ids on the wire, which must be there.
+    pub ids: Option<Vec<String>>,
+    /// Not those that the owner sent; but those, too, that are only kept until they are delivered.
+    pub undelivered: bool,
     /// At most so many.
     pub limit: usize,
+    /// At most so many bytes of stanzas, but one message at least.
+    pub limit_bytes: usize,
     /// The newest that fit, instead of the oldest (still given oldest first).
     pub backwards: bool,
+    /// Count all that match, without `after` and `before` of numbers.
+    pub count: bool,
 }
 
 /// A message in an owner's archive.
@@ -33,13 +52,42 @@ pub struct PageQuery {
 pub struct Archived {
     /// Its number.
     pub seq: u64,
+    /// Its id on the wire.
+    pub id: String,
     /// UTC, ms since 1970.
     pub time_ms: i64,
     /// The owner received it.
     pub incoming: bool,
+    /// It is in no archive and goes with its delivery.
+    pub kept: bool,
     /// The stanza as it was delivered.
     pub stanza: Bytes,
 }
+
+/// Some messages of an archive.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The messages, oldest first.
+    pub rows: Vec<Archived>,
+    /// Nothing that matches lies beyond, in the direction of the query.
+    pub complete: bool,
+    /// How many there are in all, if asked for.
+    pub count: Option<u64>,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// An id that the query names is not in this archive.
+    #[error("no such message is in this archive")]
+    Unknown,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The ends of an archive: id and time of the first and of the last message.
+pub type Span = Option<[(String, i64); 2]>;
 
 type Work = Box<dyn FnOnce(&Connection, &Mutex<Tail>) + Send>;
 
@@ -159,101 +207,74 @@ impl Store {
     }
 
     /// A page of an owner's archive.
-    pub async fn page(&self, owner: &str, query: PageQuery) -> Result<Vec<Archived>, StoreError> {
-        let owner = owner.to_owned();
+    pub async fn page(&self, owner: &str, query: PageQuery) -> Result<Page, PageError> {
+        let (owner, ids) = (owner.to_owned(), self.0.ids.clone());
+        let page = self
+            .readers()
+            .run(move |c, tail| Pages::new(c, tail, &ids, &owner)?.page(query))
+            .await?;
+        page.ok_or(PageError::Unknown)
+    }
+
+    /// The ends of an owner's archive; `None` if it is empty.
+    pub async fn span(&self, owner: &str) -> Result<Span, StoreError> {
+        let (owner, ids) = (owner.to_owned(), self.0.ids.clone());
         self.readers()
-            .run(move |c, tail| page(c, tail, &owner, &query))
+            .run(move |c, tail| Pages::new(c, tail, &ids, &owner)?.span())
             .await
     }
-}
 
-fn page(
-    c: &Connection,
-    tail: &Mutex<Tail>,
-    owner: &str,
-    q: &PageQuery,
-) -> rusqlite::Result<Vec<Archived>> {
-    let Some(owner) = name_id(c, owner)? else {
-        return Ok(Vec::new());
-    };
-    let with = match &q.with {
-        None => None,
-        Some(name) => match name_id(c, name)? {
-            Some(id) => Some(id),
-            None => return Ok(Vec::new()),
-        },
-    };
-    let (after, before) = (
-        q.after.unwrap_or(0),
-        q.before.unwrap_or(u64::MAX).min(i64::MAX as u64),
-    );
-    if after.saturating_add(1) >= before {
-        return Ok(Vec::new());
+    /// How far a stream had come by the last commit of one of its stanzas.
+    pub async fn stream_h(&self, stream: i64) -> Result<Option<u64>, StoreError> {
+        let work = move |c: &Connection, tail: &Mutex<Tail>| {
+            let newest = lock(tail).streams.get(&stream).map(|s| s.0);
+            let stored: Option<i64> = c
+                .prepare_cached("SELECT h FROM streams WHERE stream = ?1")?
+                .query_row([stream], |r| r.get(0))
+                .optional()?;
+            Ok(newest.max(stored.map(|h| h as u64)))
+        };
+        self.readers().run(work).await
     }
-    let fits = |e: &Entry| (e.incoming || !q.incoming_only) && with.is_none_or(|w| e.peer == w);
-    // The tail first: what moves to the table meanwhile is then met twice, never missed.
-    let mut found: BTreeMap<u64, Entry> = {
-        let tail = lock(tail);
-        let newest = tail
-            .owners
-            .get(&owner)
-            .into_iter()
-            .flat_map(|m| m.range(after + 1..before));
-        newest
-            .filter(|(_, e)| fits(e))
-            .map(|(s, e)| (*s, *e))
-            .collect()
-    };
-    let order = if q.backwards { "DESC" } else { "ASC" };
-    let sql = format!(
-        "SELECT seq, message, incoming, peer, time_ms FROM owner_index
-         WHERE owner = ?1 AND seq > ?2 AND seq < ?3 AND (?4 IS NULL OR peer = ?4) AND (incoming OR NOT ?5)
-         ORDER BY seq {order} LIMIT ?6"
-    );
-    let mut select = c.prepare_cached(&sql)?;
-    let rows = select.query_map(
-        params![
-            owner,
-            after as i64,
-            before as i64,
-            with,
-            q.incoming_only,
-            q.limit as i64
-        ],
-        |r| {
-            Ok((
-                r.get::<_, i64>(0)? as u64,
-                Entry {
-                    message: r.get(1)?,
-                    incoming: r.get(2)?,
-                    peer: r.get(3)?,
-                    time_ms: r.get(4)?,
-                },
-            ))
-        },
-    )?;
-    for row in rows {
-        let (seq, entry) = row?;
-        found.insert(seq, entry);
+
+    /// The last number of an archive that is to go: older than `before_ms`, or not among the newest `bytes`.
+    pub async fn outdated(
+        &self,
+        owner: &str,
+        before_ms: Option<i64>,
+        bytes: Option<u64>,
+    ) -> Result<u64, StoreError> {
+        let owner = owner.to_owned();
+        let work = move |c: &Connection, _: &Mutex<Tail>| {
+            let Some(owner) = name_id(c, &owner)? else {
+                return Ok(0);
+            };
+            // What is still in the tail is too new to be worth a look.
+            let old: Option<i64> = match before_ms {
+                None => None,
+                Some(ms) => c
+                    .prepare_cached(
+                        "SELECT MAX(seq) FROM owner_index WHERE owner = ?1 AND time_ms < ?2",
+                    )?
+                    .query_row([owner, ms], |r| r.get(0))?,
+            };
+            let mut last = old.unwrap_or(0);
+            if let Some(most) = bytes {
+                let mut sum = 0u64;
+                let mut rows = c.prepare_cached(
+                    "SELECT seq, bytes FROM owner_index WHERE owner = ?1 ORDER BY seq DESC",
+                )?;
+                let mut rows = rows.query([owner])?;
+                while let Some(row) = rows.next()? {
+                    sum += row.get::<_, i64>(1)?.max(0) as u64;
+                    if sum > most {
+                        last = last.max(row.get(0)?);
+                        break;
+                    }
+                }
+            }
+            Ok(last as u64)
+        };
+        self.readers().run(work).await
     }
-    let chosen: Vec<_> = if q.backwards {
-        let skip = found.len().saturating_sub(q.limit);
-        found.into_iter().skip(skip).collect()
-    } else {
-        found.into_iter().take(q.limit).collect()
-    };
-    let mut body = c.prepare_cached("SELECT stanza FROM messages WHERE id = ?1")?;
-    let mut out = Vec::with_capacity(chosen.len());
-    for (seq, e) in chosen {
-        let stanza: Option<Vec<u8>> = body.query_row([e.message], |r| r.get(0)).optional()?;
-        if let Some(stanza) = stanza {
-            out.push(Archived {
-                seq,
-                time_ms: e.time_ms,
-                incoming: e.incoming,
-                stanza: stanza.into(),
-            });
-        }
-    }
-    Ok(out)
 }

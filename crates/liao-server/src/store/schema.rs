@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// Each version's change from the one before.
-const VERSIONS: &[&str] = &[include_str!("schema-1.sql")];
+const VERSIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 /// The version that this program writes.
 pub const SCHEMA_VERSION: i64 = VERSIONS.len() as i64;
 
@@ -20,6 +20,8 @@ pub(super) fn connect(path: &Path, sync: Sync) -> Result<Connection, StoreError>
         if sync == Sync::Full { "FULL" } else { "OFF" },
     )?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // What is erased is overwritten, not only unlinked.
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }

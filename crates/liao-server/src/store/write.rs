@@ -1,14 +1,17 @@
 //! The writer: one thread, group commit, and the derived index of the owners behind it.
 
+use super::checkpoint::Checkpointer;
+use super::ids::Ids;
+use super::tail::{Entry, Tail, stored_head};
 use super::{
-    Commit, CommitError, Committed, DEDUP_MS, NewMessage, Op, Stats, StoreError, Stored, lock,
-    name_id, schema,
+    Commit, CommitError, Committed, Counted, DEDUP_MS, NewMessage, Op, Place, STREAMS_MS, Stats,
+    StoreError, Stored, lock, name_id, schema,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// Commits in one transaction: bounds the wait of the first.
@@ -21,6 +24,8 @@ const TAIL: usize = 8192;
 const CHECKPOINT_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes written after which the writer waits for the checkpointer: PASSIVE ones starve under steady writes.
 const WAIT_BYTES: usize = 64 * 1024 * 1024;
+/// Pause between two steps of removing what was erased, when nothing else is to be done.
+const PURGE: Duration = Duration::from_millis(5);
 /// How long lazy values may wait.
 const LAZY: Duration = Duration::from_secs(1);
 
@@ -29,104 +34,34 @@ pub(super) struct Job {
     pub size: usize,
 }
 
-/// One message in one owner's archive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub message: i64,
-    pub incoming: bool,
-    pub peer: i64,
-    pub time_ms: i64,
+/// One stream's part in a transaction.
+struct Counting {
+    stream: Arc<dyn Counted>,
+    touched: Vec<u64>,
+    done: Vec<u64>,
+    h: u64,
+    /// A message's row carries `h`.
+    in_row: bool,
 }
 
-/// The owners' index of the newest rows, not yet in its table.
-#[derive(Default)]
-pub(super) struct Tail {
-    pub owners: HashMap<i64, BTreeMap<u64, Entry>>,
-    dedup: HashMap<[u8; 16], i64>,
-    entries: usize,
-    last: i64,
-}
-
-impl Tail {
-    /// From the rows above the mark: after a crash nothing is missing.
-    pub(super) fn rebuild(connection: &Connection) -> rusqlite::Result<Tail> {
-        let mark: Option<i64> = connection
-            .query_row("SELECT value FROM meta WHERE key = 'indexed'", [], |r| {
-                r.get(0)
-            })
-            .optional()?;
-        let mut tail = Tail {
-            last: mark.unwrap_or(0),
-            ..Tail::default()
-        };
-        let mut rows = connection.prepare(
-            "SELECT id, from_owner, from_seq, to_owner, to_seq, from_peer, to_peer, time_ms, dedup FROM messages WHERE id > ?1",
-        )?;
-        let mut rows = rows.query([tail.last])?;
-        while let Some(r) = rows.next()? {
-            let (message, time_ms) = (r.get(0)?, r.get(7)?);
-            let dedup: Option<Vec<u8>> = r.get(8)?;
-            for (owner, seq, peer, incoming) in [(1, 2, 5, false), (3, 4, 6, true)] {
-                let (owner, seq): (Option<i64>, Option<i64>) = (r.get(owner)?, r.get(seq)?);
-                if let (Some(owner), Some(seq)) = (owner, seq) {
-                    tail.add(
-                        owner,
-                        seq as u64,
-                        Entry {
-                            message,
-                            incoming,
-                            peer: r.get(peer)?,
-                            time_ms,
-                        },
-                    );
-                }
-            }
-            tail.last = message;
-            if let Some(hash) = dedup.and_then(|d| d.try_into().ok()) {
-                tail.dedup.insert(hash, time_ms);
-            }
-        }
-        Ok(tail)
-    }
-
-    fn add(&mut self, owner: i64, seq: u64, entry: Entry) {
-        self.owners.entry(owner).or_default().insert(seq, entry);
-        self.entries += 1;
-    }
-
-    pub(super) fn head(&self, owner: i64) -> u64 {
-        self.owners
-            .get(&owner)
-            .and_then(|m| m.last_key_value())
-            .map_or(0, |(s, _)| *s)
-    }
-}
-
-/// The highest number an owner has in the table.
-pub(super) fn stored_head(connection: &Connection, owner: i64) -> rusqlite::Result<u64> {
-    let index: Option<i64> = connection
-        .prepare_cached("SELECT MAX(seq) FROM owner_index WHERE owner = ?1")?
-        .query_row([owner], |r| r.get(0))?;
-    let erased: Option<i64> = connection
-        .prepare_cached("SELECT seq FROM owner_head WHERE owner = ?1")?
-        .query_row([owner], |r| r.get(0))
-        .optional()?;
-    Ok(index.unwrap_or(0).max(erased.unwrap_or(0)) as u64)
-}
-
-struct Writer {
-    connection: Connection,
-    tail: Arc<Mutex<Tail>>,
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) tail: Arc<Mutex<Tail>>,
     stats: Arc<Stats>,
+    ids: Arc<Ids>,
     names: HashMap<String, i64>,
-    heads: HashMap<i64, u64>,
-    lazy: BTreeMap<(String, &'static str, String), Vec<u8>>,
+    pub(super) heads: HashMap<i64, u64>,
+    pub(super) lazy: BTreeMap<(String, &'static str, String), Vec<u8>>,
     /// Of the transaction in the making.
-    fresh: Vec<(i64, u64, Entry)>,
+    pub(super) fresh: Vec<(i64, u64, Entry)>,
     fresh_dedup: Vec<([u8; 16], i64)>,
-    erased: Vec<i64>,
+    /// Kept messages that were delivered: (owner, seq).
+    pub(super) forgotten: Vec<(i64, u64)>,
+    counting: BTreeMap<i64, Counting>,
+    /// Something below a floor has still to be removed.
+    pub(super) purging: bool,
     written: usize,
-    checkpointer: Arc<Checkpointer>,
+    pub(super) checkpointer: Arc<Checkpointer>,
 }
 
 /// Starts the writer and its checkpointer.
@@ -135,6 +70,7 @@ pub(super) fn start(
     path: &Path,
     tail: Arc<Mutex<Tail>>,
     stats: Arc<Stats>,
+    ids: Arc<Ids>,
 ) -> Result<(mpsc::Sender<Job>, std::thread::JoinHandle<()>), StoreError> {
     let (sender, receiver) = mpsc::channel();
     let checkpointer = Arc::new(Checkpointer::default());
@@ -152,12 +88,15 @@ pub(super) fn start(
         connection,
         tail,
         stats,
+        ids,
         names: HashMap::new(),
         heads: HashMap::new(),
         lazy: BTreeMap::new(),
         fresh: Vec::new(),
         fresh_dedup: Vec::new(),
-        erased: Vec::new(),
+        forgotten: Vec::new(),
+        counting: BTreeMap::new(),
+        purging: true,
         written: 0,
         checkpointer,
     };
@@ -172,7 +111,8 @@ impl Writer {
     fn run(&mut self, jobs: &mpsc::Receiver<Job>) {
         loop {
             let mut group = Vec::new();
-            match jobs.recv_timeout(LAZY) {
+            let patience = if self.purging { PURGE } else { LAZY };
+            match jobs.recv_timeout(patience) {
                 Ok(job) => group.push(job),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.idle();
@@ -191,6 +131,7 @@ impl Writer {
                 self.flush_index();
             }
             self.pace();
+            self.purge();
         }
         self.idle();
         self.flush_index();
@@ -236,7 +177,8 @@ impl Writer {
                 let _ = self.connection.execute_batch("ROLLBACK");
                 self.fresh.clear();
                 self.fresh_dedup.clear();
-                self.erased.clear();
+                self.forgotten.clear();
+                self.counting.clear();
                 self.names.clear();
                 self.heads.clear();
             }
@@ -245,9 +187,10 @@ impl Writer {
     }
 
     fn try_transaction(&mut self, group: &[Job]) -> rusqlite::Result<Vec<Committed>> {
+        let lazy = |op: &Op| matches!(op, Op::Lazy { .. });
         if group
             .iter()
-            .all(|j| j.commit.ops.iter().all(|op| matches!(op, Op::Lazy { .. })))
+            .all(|j| j.commit.marks.is_empty() && j.commit.ops.iter().all(lazy))
         {
             for op in group.iter().flat_map(|j| &j.commit.ops) {
                 self.keep_lazy(op);
@@ -255,11 +198,13 @@ impl Writer {
             return Ok(group.iter().map(|_| Committed::default()).collect());
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        self.count(group);
         let mut all = Vec::with_capacity(group.len());
         for job in group {
+            let stream = job.commit.marks.first().map(|m| m.stream.stream());
             let mut committed = Committed::default();
             for op in &job.commit.ops {
-                if let Some(stored) = self.apply(op)? {
+                if let Some(stored) = self.apply(op, stream)? {
                     committed.seqs.push(stored);
                 }
             }
@@ -268,10 +213,38 @@ impl Writer {
         for ((owner, collection, key), value) in &self.lazy {
             put(&self.connection, collection, owner, key, value)?;
         }
+        for (stream, counting) in self.counting.iter().filter(|(_, c)| !c.in_row) {
+            put_stream(
+                &self.connection,
+                *stream,
+                counting.h,
+                crate::server::now_ms(),
+            )?;
+        }
         self.connection.execute_batch("COMMIT")?;
         self.lazy.clear();
         self.stats.transactions.fetch_add(1, Ordering::Relaxed);
         Ok(all)
+    }
+
+    /// How far each sender's stream will have come by this transaction.
+    fn count(&mut self, group: &[Job]) {
+        for mark in group.iter().flat_map(|j| &j.commit.marks) {
+            let entry = self.counting.entry(mark.stream.stream());
+            let counting = entry.or_insert_with(|| Counting {
+                stream: mark.stream.clone(),
+                touched: Vec::new(),
+                done: Vec::new(),
+                h: 0,
+                in_row: false,
+            });
+            let number = (mark.number > 0).then_some(mark.number);
+            counting.touched.extend(number);
+            counting.done.extend(number.filter(|_| mark.done));
+        }
+        for counting in self.counting.values_mut() {
+            counting.h = counting.stream.h_with(&counting.done);
+        }
     }
 
     fn keep_lazy(&mut self, op: &Op) {
@@ -287,7 +260,7 @@ impl Writer {
         }
     }
 
-    fn apply(&mut self, op: &Op) -> rusqlite::Result<Option<Stored>> {
+    fn apply(&mut self, op: &Op, stream: Option<i64>) -> rusqlite::Result<Option<Stored>> {
         match op {
             Op::Lazy { .. } => self.keep_lazy(op),
             Op::Put {
@@ -311,7 +284,9 @@ impl Writer {
                     .execute(params![owner, collection, key])?;
             }
             Op::DeleteOwner { owner } => self.erase(owner)?,
-            Op::Archive(message) => return self.archive(message).map(Some),
+            Op::Archive(message) => return self.archive(message, stream).map(Some),
+            Op::Forget { owner, seq } => self.forget(owner, *seq)?,
+            Op::Floor { owner, seq } => self.floor(owner, *seq)?,
         }
         Ok(None)
     }
@@ -337,7 +312,7 @@ impl Writer {
     }
 
     /// The next number of an owner, without holes.
-    fn next(&mut self, owner: i64) -> rusqlite::Result<u64> {
+    pub(super) fn next(&mut self, owner: i64) -> rusqlite::Result<u64> {
         let head = match self.heads.get(&owner) {
             Some(head) => *head,
             None => lock(&self.tail)
@@ -368,7 +343,7 @@ impl Writer {
         Ok(time.is_some_and(recent))
     }
 
-    fn archive(&mut self, m: &NewMessage) -> rusqlite::Result<Stored> {
+    fn archive(&mut self, m: &NewMessage, stream: Option<i64>) -> rusqlite::Result<Stored> {
         if let Some(hash) = &m.dedup {
             if self.is_duplicate(hash, m.time_ms)? {
                 return Ok(Stored {
@@ -388,10 +363,15 @@ impl Writer {
         };
         let (from_owner, from_seq) = side(&m.from_owner)?;
         let (to_owner, to_seq) = side(&m.to_owner)?;
+        let counting = stream.and_then(|s| self.counting.get_mut(&s));
+        let h = counting.map(|c| {
+            c.in_row = true;
+            c.h as i64
+        });
         self.connection
             .prepare_cached(
-                "INSERT INTO messages (from_owner, from_seq, to_owner, to_seq, from_peer, to_peer, time_ms, dedup, stanza)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO messages (from_owner, from_seq, to_owner, to_seq, from_peer, to_peer, time_ms, dedup, stanza, kept, stream, h)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 from_owner,
@@ -402,7 +382,10 @@ impl Writer {
                 to_peer,
                 m.time_ms,
                 m.dedup.as_ref().map(|d| &d[..]),
-                &m.stanza[..]
+                &m.stanza[..],
+                m.kept,
+                stream,
+                h
             ])?;
         let message = self.connection.last_insert_rowid();
         let sides = [
@@ -419,76 +402,54 @@ impl Writer {
                         incoming,
                         peer,
                         time_ms: m.time_ms,
+                        bytes: m.stanza.len() as i64,
+                        kept: incoming && m.kept,
                     },
                 ));
             }
         }
+        let place = |(owner, seq): (Option<i64>, Option<u64>)| {
+            let (owner, seq) = owner.zip(seq)?;
+            let id = self.ids.id(owner, seq);
+            Some(Place { seq, id })
+        };
         Ok(Stored {
-            from_seq,
-            to_seq,
+            from: place((from_owner, from_seq)),
+            to: place((to_owner, to_seq)),
             duplicate: false,
         })
-    }
-
-    /// Removes an owner's values and its side of each message; rows that nobody has any more go.
-    fn erase(&mut self, owner: &str) -> rusqlite::Result<()> {
-        self.connection
-            .execute("DELETE FROM kv WHERE owner = ?1", [owner])?;
-        self.lazy.retain(|(o, ..), _| o != owner);
-        let Some(id) = name_id(&self.connection, owner)? else {
-            return Ok(());
-        };
-        let head = self.next(id)? - 1;
-        self.connection.execute(
-            "INSERT OR REPLACE INTO owner_head VALUES (?1, ?2)",
-            params![id, head as i64],
-        )?;
-        for column in ["from", "to"] {
-            self.connection.execute(
-                &format!("UPDATE messages SET {column}_owner = NULL, {column}_seq = NULL WHERE {column}_owner = ?1"),
-                [id],
-            )?;
-        }
-        self.connection.execute(
-            "DELETE FROM messages WHERE from_owner IS NULL AND to_owner IS NULL",
-            [],
-        )?;
-        self.connection
-            .execute("DELETE FROM owner_index WHERE owner = ?1", [id])?;
-        self.heads.insert(id, head);
-        self.erased.push(id);
-        self.fresh.retain(|(o, ..)| *o != id);
-        Ok(())
     }
 
     /// After the commit: what was appended becomes visible.
     fn settle(&mut self) {
         let mut tail = lock(&self.tail);
-        for owner in self.erased.drain(..) {
-            if let Some(gone) = tail.owners.remove(&owner) {
-                tail.entries -= gone.len();
-            }
-        }
         for (owner, seq, entry) in self.fresh.drain(..) {
             tail.last = tail.last.max(entry.message);
             tail.add(owner, seq, entry);
         }
         tail.dedup.extend(self.fresh_dedup.drain(..));
+        for (owner, seq) in self.forgotten.drain(..) {
+            tail.remove(owner, seq);
+        }
+        let now = crate::server::now_ms();
+        let counting = std::mem::take(&mut self.counting);
+        for (stream, c) in &counting {
+            tail.counted(*stream, c.h, now);
+        }
+        drop(tail);
+        for c in counting.into_values() {
+            c.stream.committed(&c.touched, c.h);
+        }
     }
 
     /// Nothing comes in: lazy values and the index are written.
     fn idle(&mut self) {
-        if !self.lazy.is_empty() {
-            let group = Job {
-                commit: Commit {
-                    ops: Vec::new(),
-                    then: Box::new(|_| ()),
-                },
-                size: 0,
-            };
-            // No operation of its own is no lazy operation either: make it a real transaction.
-            let _ = self.write_lazy(&group);
+        if !self.lazy.is_empty()
+            && let Err(error) = self.write_lazy()
+        {
+            tracing::error!(%error, "small changes could not be written yet");
         }
+        self.purge();
         if lock(&self.tail).entries > TAIL / 8 {
             self.flush_index();
         }
@@ -498,7 +459,7 @@ impl Writer {
         }
     }
 
-    fn write_lazy(&mut self, _: &Job) -> rusqlite::Result<()> {
+    fn write_lazy(&mut self) -> rusqlite::Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let write = || {
             for ((owner, collection, key), value) in &self.lazy {
@@ -515,21 +476,22 @@ impl Writer {
     }
 
     /// Moves the tail into its tables, in owner order, in one transaction.
-    fn flush_index(&mut self) {
-        let (owners, dedup, last) = {
+    pub(super) fn flush_index(&mut self) {
+        let (owners, dedup, streams, last) = {
             let tail = lock(&self.tail);
-            if tail.entries == 0 {
+            if tail.entries == 0 && tail.streams.is_empty() {
                 return;
             }
             let mut owners: Vec<_> = tail.owners.iter().map(|(o, m)| (*o, m.clone())).collect();
             owners.sort_unstable_by_key(|(o, _)| *o);
-            (owners, tail.dedup.clone(), tail.last)
+            (owners, tail.dedup.clone(), tail.streams.clone(), tail.last)
         };
         let connection = &self.connection;
         let write = || -> rusqlite::Result<()> {
             connection.execute_batch("BEGIN IMMEDIATE")?;
             let mut insert = connection.prepare_cached(
-                "INSERT OR REPLACE INTO owner_index VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO owner_index (owner, seq, message, incoming, peer, time_ms, bytes, kept)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?;
             for (owner, entries) in &owners {
                 for (seq, e) in entries {
@@ -539,7 +501,9 @@ impl Writer {
                         e.message,
                         e.incoming,
                         e.peer,
-                        e.time_ms
+                        e.time_ms,
+                        e.bytes,
+                        e.kept
                     ])?;
                 }
             }
@@ -548,10 +512,12 @@ impl Writer {
             for (hash, time) in &dedup {
                 insert.execute(params![&hash[..], time])?;
             }
-            connection.execute(
-                "DELETE FROM dedup WHERE time_ms < ?1",
-                [crate::server::now_ms() - DEDUP_MS],
-            )?;
+            for (stream, (h, time_ms)) in &streams {
+                put_stream(connection, *stream, *h, *time_ms)?;
+            }
+            let now = crate::server::now_ms();
+            connection.execute("DELETE FROM dedup WHERE time_ms < ?1", [now - DEDUP_MS])?;
+            connection.execute("DELETE FROM streams WHERE time_ms < ?1", [now - STREAMS_MS])?;
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('indexed', ?1)", [last])?;
             connection.execute_batch("COMMIT")
         };
@@ -564,6 +530,7 @@ impl Writer {
         let kept: HashSet<[u8; 16]> = dedup.into_keys().collect();
         tail.dedup.retain(|h, _| !kept.contains(h));
         tail.owners.clear();
+        tail.streams.clear();
         tail.entries = 0;
     }
 
@@ -593,6 +560,16 @@ fn put(
         .map(drop)
 }
 
+fn put_stream(connection: &Connection, stream: i64, h: u64, time_ms: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO streams VALUES (?1, ?2, ?3)
+             ON CONFLICT (stream) DO UPDATE SET h = MAX(h, excluded.h), time_ms = excluded.time_ms",
+        )?
+        .execute(params![stream, h as i64, time_ms])
+        .map(drop)
+}
+
 fn kind(error: &rusqlite::Error) -> CommitError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
@@ -601,57 +578,5 @@ fn kind(error: &rusqlite::Error) -> CommitError {
             CommitError::ReadOnly
         }
         _ => CommitError::Other,
-    }
-}
-
-/// Copies the log into the file beside the writer.
-#[derive(Default)]
-struct Checkpointer {
-    state: Mutex<(u64, u64, bool)>,
-    changed: Condvar,
-}
-
-impl Checkpointer {
-    fn ask(&self) {
-        lock(&self.state).0 += 1;
-        self.changed.notify_all();
-    }
-
-    fn ask_and_wait(&self) {
-        let mut state = lock(&self.state);
-        state.0 += 1;
-        let wanted = state.0;
-        self.changed.notify_all();
-        let wait = |s: &mut (u64, u64, bool)| s.1 < wanted && !s.2;
-        drop(
-            self.changed
-                .wait_timeout_while(state, Duration::from_secs(10), wait),
-        );
-    }
-
-    fn stop(&self) {
-        lock(&self.state).2 = true;
-        self.changed.notify_all();
-    }
-
-    fn run(&self, connection: &Connection) {
-        loop {
-            let wanted = {
-                let state = lock(&self.state);
-                let state = self.changed.wait_while(state, |s| s.0 == s.1 && !s.2);
-                let state = state.unwrap_or_else(std::sync::PoisonError::into_inner);
-                if state.2 {
-                    return;
-                }
-                state.0
-            };
-            if let Err(error) =
-                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
-            {
-                tracing::warn!(%error, "the database's log could not be checkpointed");
-            }
-            lock(&self.state).1 = wanted;
-            self.changed.notify_all();
-        }
     }
 }

@@ -2,44 +2,73 @@
 
 use super::ledger::Row;
 use super::line::{Gone, Line};
+use liao_proto::minidom::Element;
 use liao_proto::ns;
-use liao_proto::stanza::Stanza;
-use rusqlite::{Connection, OpenFlags};
 use std::net::SocketAddr;
-use std::path::Path;
 
-/// An account's archive, oldest first, from the database's file.
-pub fn read(data: &Path, account: &str) -> Result<Vec<Row>, String> {
-    rows(data, account).map_err(|e| format!("the archive of {account} cannot be read: {e}"))
+async fn come(at: SocketAddr, account: &str) -> Result<Line, Gone> {
+    let mut line = Line::log_in(at, account).await?;
+    line.queue(&format!(
+        "<iq type='set' id='bind'><bind xmlns='{}'/></iq>",
+        ns::BIND
+    ));
+    line.element().await?;
+    Ok(line)
 }
 
-fn rows(data: &Path, account: &str) -> rusqlite::Result<Vec<Row>> {
-    let path = data.join("liao.sqlite3");
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    let mut select = connection.prepare(
-        "SELECT to_owner = n.id, stanza FROM messages m JOIN names n ON n.id IN (from_owner, to_owner)
-         WHERE n.name = ?1 ORDER BY CASE WHEN to_owner = n.id THEN to_seq ELSE from_seq END",
-    )?;
-    let all = select.query_map([format!("{account}@localhost")], |r| {
-        let stanza: Vec<u8> = r.get(1)?;
-        let stanza = Stanza::parse_bytes(&stanza);
-        Ok(Row {
-            key: stanza.and_then(|s| s.id).unwrap_or_default(),
-            incoming: r.get::<_, Option<bool>>(0)?.unwrap_or(false),
-            id: None,
-        })
-    })?;
-    all.collect()
+/// An account's archive, oldest first, as the account is told it (XEP-0313 section 4), page by page.
+pub async fn read(at: SocketAddr, account: &str) -> Result<Vec<Row>, String> {
+    let gone = |_: Gone| format!("{account} cannot read its archive");
+    let mut line = come(at, account).await.map_err(gone)?;
+    let mut rows = Vec::new();
+    let mut after = String::new();
+    loop {
+        line.queue(&format!(
+            "<iq type='set' id='page'><query xmlns='{}'><set xmlns='{}'><max>100</max>{after}</set></query></iq>",
+            ns::MAM,
+            ns::RSM
+        ));
+        let fin = loop {
+            let frame = line.element().await.map_err(gone)?;
+            let Some(dom) = frame.to_dom() else { continue };
+            if frame.attr("id") == Some("page") {
+                break dom.get_child("fin", ns::MAM).cloned();
+            }
+            rows.extend(row(&dom, account));
+        };
+        let fin = fin.ok_or(format!("{account} is refused its archive"))?;
+        if fin.attr("complete") == Some("true") {
+            return Ok(rows);
+        }
+        let set = fin.get_child("set", ns::RSM);
+        let last = set
+            .and_then(|s| s.get_child("last", ns::RSM))
+            .map(Element::text);
+        after = format!(
+            "<after>{}</after>",
+            last.ok_or("a page that is not the last has no last message")?
+        );
+    }
+}
+
+fn row(message: &Element, account: &str) -> Option<Row> {
+    let result = message.get_child("result", ns::MAM)?;
+    let forwarded = result.get_child("forwarded", ns::FORWARD)?;
+    let inner = forwarded.get_child("message", ns::CLIENT)?;
+    let own = format!("{account}@localhost");
+    Some(Row {
+        key: inner.attr("id")?.to_owned(),
+        incoming: inner
+            .attr("to")
+            .is_some_and(|to| to.split('/').next() == Some(&own)),
+        id: result.attr("id").map(str::to_owned),
+    })
 }
 
 /// The name that an account gave to `resource@far.example`.
 pub async fn roster_name(at: SocketAddr, account: &str, resource: &str) -> Result<String, String> {
     let gone = |_: Gone| format!("{account} cannot ask for its contacts");
-    let mut line = Line::log_in(at, account).await.map_err(gone)?;
-    line.queue(&format!(
-        "<iq type='set' id='bind'><bind xmlns='{}'/></iq>",
-        ns::BIND
-    ));
+    let mut line = come(at, account).await.map_err(gone)?;
     line.queue(&format!(
         "<iq type='get' id='roster'><query xmlns='{}'/></iq>",
         ns::ROSTER

@@ -218,7 +218,7 @@ impl Device {
     fn failed(&mut self, h: Option<u32>) {
         let heavy = self.sm.as_ref().map_or(0, |sm| sm.counted_heavy);
         let counted = self.sm.as_ref().map_or(0, |sm| sm.counted);
-        if u64::from(h.unwrap_or(0)) < heavy && (h.is_some() || self.lab.truthful) {
+        if u64::from(h.unwrap_or(0)) < heavy {
             let words = format!(
                 "{} was told that {heavy} are counted, now <failed h={h:?}/>",
                 self.name()
@@ -493,12 +493,12 @@ impl Device {
         let Some(dom) = frame.to_dom() else { return };
         let inner = ["received", "sent"]
             .iter()
-            .find_map(|n| dom.get_child(n, "urn:xmpp:carbons:2"));
+            .find_map(|n| dom.get_child(n, ns::CARBONS));
         let Some(carbon) = inner else {
             return self.saw(&dom);
         };
         let copy = carbon
-            .get_child("forwarded", "urn:xmpp:forward:0")
+            .get_child("forwarded", ns::FORWARD)
             .and_then(|f| f.children().find(|c| c.name() == "message"));
         match copy {
             Some(copy) if carbon.name() == "received" => self.saw(copy),
@@ -522,7 +522,7 @@ impl Device {
             .children()
             .filter(|c| c.is("stanza-id", ns::STANZA_ID) && c.attr("by") == Some(&own))
             .collect();
-        if ids.len() > 1 || (self.lab.ids && ids.is_empty()) {
+        if ids.len() != 1 {
             self.fault(Fault::Other(format!(
                 "{key} has {} stanza-ids of {own}",
                 ids.len()

@@ -61,6 +61,7 @@ pub struct Stage {
     folder: PathBuf,
     server: Option<Program>,
     c2s: String,
+    c2s_tls: String,
     accounts: Vec<String>,
     sessions: BTreeMap<String, Session>,
     last: BTreeMap<String, String>,
@@ -81,6 +82,7 @@ impl Stage {
             folder,
             server: None,
             c2s: String::new(),
+            c2s_tls: String::new(),
             accounts: Vec::new(),
             sessions: BTreeMap::new(),
             last: BTreeMap::new(),
@@ -105,6 +107,7 @@ impl Stage {
         let text = std::fs::read_to_string(self.folder.join("data/addresses.json")).unwrap();
         let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
         self.c2s = addresses["c2s"].as_str().unwrap().to_owned();
+        self.c2s_tls = addresses["c2s_tls"].as_str().unwrap().to_owned();
         self.server = Some(server);
     }
 
@@ -152,6 +155,24 @@ impl Stage {
         if !silently {
             session.begin().await?;
         }
+        self.sessions.insert(key.to_owned(), session);
+        Ok(())
+    }
+
+    /// Direct TLS and a stream up to its features, which are news.
+    async fn connect_tls(&mut self, key: &str) -> Result<(), String> {
+        let (host, port) = self.c2s_tls.rsplit_once(':').ok_or("no address")?;
+        let (config, _) = liao_net::tls::client_config(None, &["xmpp-client"]).map_err(wrong)?;
+        let port = port.parse().map_err(wrong)?;
+        let io = liao_net::tls::connect(host, port, "localhost", config).await;
+        let io = io.map_err(wrong)?;
+        let bindings = liao_net::tls::bindings(&io);
+        let mut session = Session {
+            wire: Wire::bound(io, bindings, Limits::default()),
+            full: String::new(),
+            news: VecDeque::new(),
+        };
+        session.begin_with_news().await?;
         self.sessions.insert(key.to_owned(), session);
         Ok(())
     }
@@ -365,6 +386,8 @@ impl Stage {
                 let key = self.key(who)?;
                 self.sessions.remove(&key);
             }
+            [who, "has", "an", "account"] => self.account(who)?,
+            [who, "connects", "with", "TLS"] => self.connect_tls(who).await?,
             [who, "connects"] => self.connect(who, false).await?,
             [who, "connects", "silently"] => self.connect(who, true).await?,
             [who, "sends:"] => {
@@ -412,6 +435,13 @@ impl Drop for Stage {
 
 impl Session {
     async fn begin(&mut self) -> Result<(), String> {
+        self.begin_with_news().await?;
+        self.news.clear();
+        Ok(())
+    }
+
+    /// The stream's features are left to be looked at.
+    async fn begin_with_news(&mut self) -> Result<(), String> {
         let to = Some("localhost".to_owned());
         self.wire.queue_open(&Header {
             to,
@@ -419,7 +449,11 @@ impl Session {
             ..Header::default()
         });
         match self.event().await? {
-            Event::Open(_) => self.element().await.map(drop),
+            Event::Open(_) => {
+                let features = self.element().await?;
+                self.news.push_back(features);
+                Ok(())
+            }
             other => Err(format!("no stream, but {other:?}")),
         }
     }

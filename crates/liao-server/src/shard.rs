@@ -1,0 +1,551 @@
+//! One shard: a task that owns the entities of its share of the addresses; nothing in them is locked. Runs their items,
+//! commits and releases what comes of it, in order, and hands out what was kept for those who were away.
+
+use crate::engines;
+use crate::entity::{Behind, Entity, Item, Pending, Session, State};
+use crate::hooks::{Effects, Release};
+use crate::limits;
+use crate::modules;
+use crate::server::{Server, ToShard};
+use crate::store::{Archived, At, Commit, CommitError, Committed, PageQuery};
+use bytes::Bytes;
+use liao_proto::jid::BareJid;
+use liao_proto::stanza::ErrorKind;
+use liao_proto::xep::{delay, forward};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// One shard: all that happens to its entities, in order.
+pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard>) {
+    let mut entities: HashMap<BareJid, Entity> = HashMap::new();
+    while let Some(message) = inbox.recv().await {
+        match message {
+            ToShard::Item(bare, item) => {
+                on_item(&server, &mut entities, bare.clone(), item);
+                forget_nobody(&mut entities, &bare);
+            }
+            ToShard::Loaded(bare, state) => on_loaded(&server, &mut entities, bare, state),
+            ToShard::Committed(bare, ticket, result) => {
+                if let Some(entity) = entities.get_mut(&bare) {
+                    on_committed(&server, entity, ticket, result);
+                    after(&server, &bare, entity);
+                }
+                forget_nobody(&mut entities, &bare);
+            }
+            ToShard::Page(bare, head, page) => {
+                if let Some(entity) = entities.get_mut(&bare) {
+                    entity.reading = false;
+                    on_page(&server, entity, head, page.map(|p| p.rows));
+                    after(&server, &bare, entity);
+                }
+            }
+        }
+        if entities.len() > limits::ENTITIES_PER_SHARD {
+            entities.retain(|_, e| !e.is_idle());
+        }
+    }
+}
+
+impl Entity {
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+            && self.parked.is_empty()
+            && !self.reading
+            && self.state.as_ref().is_some_and(|s| s.sessions.is_empty())
+    }
+}
+
+fn on_item(
+    server: &Arc<Server>,
+    entities: &mut HashMap<BareJid, Entity>,
+    bare: BareJid,
+    item: Item,
+) {
+    if let Some(entity) = entities.get_mut(&bare) {
+        if entity.state.is_some() {
+            step(server, entity, item);
+            after(server, &bare, entity);
+        } else if entity.parked.len() < limits::PARKED_PER_ENTITY {
+            entity.parked.push_back(item);
+        } else if let Item::Receive(stanza, credit) = item
+            && !stanza.is_answer()
+        {
+            server.route(stanza.error(&ErrorKind::RESOURCE_CONSTRAINT), credit);
+        }
+        return;
+    }
+    let entity = Entity {
+        state: None,
+        parked: VecDeque::from([item]),
+        queue: VecDeque::new(),
+        ticket: 0,
+        reading: false,
+    };
+    entities.insert(bare.clone(), entity);
+    let server = server.clone();
+    tokio::spawn(async move {
+        let state = load(&server, &bare).await;
+        server.tell(bare.clone(), ToShard::Loaded(bare, state.map(Box::new)));
+    });
+}
+
+/// Reads an entity's state: the collections that modules need, in one go.
+async fn load(server: &Server, bare: &BareJid) -> Option<State> {
+    let mut state = State {
+        bare: bare.clone(),
+        behind: Behind::Nobody,
+        sessions: Vec::new(),
+        roster: Default::default(),
+        offline: Default::default(),
+        copies: Default::default(),
+        rows: Default::default(),
+    };
+    if *bare == server.domain {
+        state.behind = Behind::Domain;
+        return Some(state);
+    }
+    let Some(node) = bare.node() else {
+        return Some(state);
+    };
+    let owner = bare.to_string();
+    let read = async {
+        if !server
+            .accounts
+            .exists(node.as_str())
+            .await
+            .map_err(|e| e.to_string())?
+        {
+            return Ok(None);
+        }
+        let rows = server
+            .store
+            .load(&owner, modules::needs())
+            .await
+            .map_err(|e| e.to_string())?;
+        let head = server
+            .store
+            .last_seq(&owner)
+            .await
+            .map_err(|e| e.to_string())?;
+        Ok::<_, String>(Some((rows, head)))
+    };
+    match read.await {
+        Ok(None) => {}
+        Ok(Some((rows, head))) => {
+            state.behind = Behind::Account;
+            for (collection, key, value) in rows {
+                match collection.as_str() {
+                    engines::roster::COLLECTION => state.roster.load(&key, &value),
+                    engines::offline::COLLECTION => state.offline.load(&value),
+                    _ => drop(state.rows.entry(collection).or_default().insert(key, value)),
+                }
+            }
+            state.offline.set_head(head);
+        }
+        Err(error) => {
+            tracing::error!(%bare, error, "an account cannot be read; its stanzas are refused");
+            return None;
+        }
+    }
+    Some(state)
+}
+
+fn on_loaded(
+    server: &Arc<Server>,
+    entities: &mut HashMap<BareJid, Entity>,
+    bare: BareJid,
+    state: Option<Box<State>>,
+) {
+    let Some(entity) = entities.get_mut(&bare) else {
+        return;
+    };
+    let parked = std::mem::take(&mut entity.parked);
+    let Some(state) = state else {
+        entities.remove(&bare);
+        for item in parked {
+            if let Item::Receive(stanza, credit) = item
+                && !stanza.is_answer()
+            {
+                server.route(stanza.error(&ErrorKind::INTERNAL_SERVER_ERROR), credit);
+            }
+        }
+        return;
+    };
+    entity.state = Some(*state);
+    for item in parked {
+        step(server, entity, item);
+    }
+    after(server, &bare, entity);
+    forget_nobody(entities, &bare);
+}
+
+/// An account of this name may be made at any time: nothing is remembered of an address with nobody behind it.
+fn forget_nobody(entities: &mut HashMap<BareJid, Entity>, bare: &BareJid) {
+    let nobody = |e: &Entity| e.state.as_ref().is_some_and(|s| s.behind == Behind::Nobody);
+    if entities.get(bare).is_some_and(|e| nobody(e) && e.is_idle()) {
+        entities.remove(bare);
+    }
+}
+
+/// Runs one item and sends its effects on their way.
+fn step(server: &Arc<Server>, entity: &mut Entity, item: Item) {
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
+    let effects = crate::entity::run(server, state, item);
+    apply(server, entity, effects);
+}
+
+fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
+    let Effects {
+        ops,
+        releases,
+        refusals,
+        later,
+        credits,
+    } = effects;
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
+    let mut pending = Pending {
+        ticket: 0,
+        done: true,
+        releases,
+        refusals,
+        later,
+        credits,
+    };
+    if ops.is_empty() {
+        if entity.queue.is_empty() {
+            release(server, state, pending);
+        } else {
+            entity.queue.push_back(pending);
+        }
+        return;
+    }
+    entity.ticket += 1;
+    let ticket = entity.ticket;
+    let (bare, back) = (state.bare.clone(), server.me.clone());
+    let then = Box::new(move |result| {
+        if let Some(server) = back.upgrade() {
+            server.tell(bare.clone(), ToShard::Committed(bare, ticket, result));
+        }
+    });
+    // What is routed on has more to be done elsewhere.
+    let routed = |r: &Release| matches!(r, Release::Route(_));
+    let done = pending.later.is_empty() && !pending.releases.iter().any(routed);
+    let marks = pending
+        .credits
+        .iter()
+        .filter_map(|c| c.mark(done))
+        .collect();
+    (pending.ticket, pending.done) = (ticket, false);
+    entity.queue.push_back(pending);
+    let commit = Commit { ops, marks, then };
+    if server.store.commit(commit).is_err() {
+        on_committed(server, entity, ticket, Err(CommitError::Overloaded));
+    }
+}
+
+/// Marks a commit as done and releases all at the front of the queue that waits no more.
+fn on_committed(
+    server: &Arc<Server>,
+    entity: &mut Entity,
+    ticket: u64,
+    result: Result<Committed, CommitError>,
+) {
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
+    let Some(at) = entity.queue.iter().position(|p| p.ticket == ticket) else {
+        return;
+    };
+    let pending = &mut entity.queue[at];
+    pending.done = true;
+    match result {
+        Ok(committed) => number(state, &mut pending.releases, &committed),
+        Err(error) => {
+            tracing::error!(bare = %state.bare, %error, "a commit failed; the senders are told");
+            let kind = match error {
+                CommitError::Full | CommitError::Overloaded => ErrorKind::RESOURCE_CONSTRAINT,
+                _ => ErrorKind::INTERNAL_SERVER_ERROR,
+            };
+            pending.releases = pending
+                .refusals
+                .drain(..)
+                .filter(|s| !s.is_answer())
+                .map(|s| Release::Route(s.error(&kind)))
+                .collect();
+            pending.later.clear();
+        }
+    }
+    while entity.queue.front().is_some_and(|p| p.done) {
+        if let Some(front) = entity.queue.pop_front() {
+            release(server, state, front);
+        }
+    }
+}
+
+/// Gives archived messages their numbers; turns them into what is written to each session.
+fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed) {
+    for entry in std::mem::take(releases) {
+        match entry {
+            Release::Archived {
+                sessions,
+                copies,
+                bytes,
+                type_,
+                row,
+                kept,
+            } => {
+                let stored = committed.seqs.get(row).filter(|s| !s.duplicate);
+                let Some(place) = stored.and_then(|s| s.to.as_ref()) else {
+                    continue;
+                };
+                let by = state.bare.to_string();
+                let bytes = match kept {
+                    true => bytes,
+                    false => forward::with_stanza_id(&bytes, &by, &place.id),
+                };
+                for session in copies {
+                    let Some(s) = state.session(session) else {
+                        continue;
+                    };
+                    releases.push(Release::Session {
+                        session,
+                        bytes: forward::carbon("received", &by, s.full.as_str(), type_, &bytes),
+                        lazy: None,
+                    });
+                }
+                let sessions = now(state, sessions, place.seq, kept);
+                releases.extend(sessions.into_iter().map(|session| Release::Numbered {
+                    session,
+                    bytes: bytes.clone(),
+                    seq: place.seq,
+                }));
+            }
+            Release::Copied {
+                sender,
+                session,
+                bytes,
+                type_,
+                row: Some(row),
+                ..
+            } => {
+                let stored = committed.seqs.get(row).filter(|s| !s.duplicate);
+                releases.extend(stored.map(|stored| Release::Copied {
+                    sender,
+                    session,
+                    bytes,
+                    type_,
+                    row: None,
+                    id: stored.from.as_ref().map(|p| p.id.clone()),
+                }));
+            }
+            other => releases.push(other),
+        }
+    }
+}
+
+/// The sessions that get a message now. Who is being handed what was kept gets it, too, in its turn; who came while it
+/// was committed must not miss it.
+fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool) -> Vec<u64> {
+    let known: Vec<u64> = sessions
+        .into_iter()
+        .filter(|id| state.sessions.iter().any(|s| s.id == *id))
+        .collect();
+    let sessions: Vec<u64> = known
+        .iter()
+        .copied()
+        .filter(|id| !state.offline.is_catching_up(*id) && !state.offline.has(seq, *id))
+        .collect();
+    state.offline.stored(seq, &sessions, kept);
+    if known.is_empty() {
+        let reachable = state.sessions.iter().filter(|s| s.is_reachable());
+        for id in reachable.map(|s| s.id).collect::<Vec<_>>() {
+            state.offline.catch_up(id);
+        }
+    }
+    sessions
+}
+
+fn release(server: &Arc<Server>, state: &mut State, pending: Pending) {
+    let Pending {
+        releases,
+        later,
+        mut credits,
+        ..
+    } = pending;
+    for entry in releases {
+        match entry {
+            Release::Route(stanza) => server.route(stanza, credits.pop()),
+            Release::Session {
+                session,
+                bytes,
+                lazy,
+            } => {
+                if let Some(s) = state.session(session) {
+                    match lazy {
+                        Some(key) => s.mailbox.push_lazy(bytes, key),
+                        None => s.mailbox.push(bytes, None),
+                    };
+                }
+            }
+            Release::Numbered {
+                session,
+                bytes,
+                seq,
+            } => {
+                if let Some(s) = state.session(session) {
+                    s.mailbox.push(bytes, Some(seq));
+                }
+            }
+            Release::Copied {
+                sender,
+                session,
+                bytes,
+                type_,
+                id,
+                ..
+            } => {
+                let item = Item::Copied {
+                    session,
+                    bytes,
+                    type_,
+                    id,
+                };
+                server.post(sender, item);
+            }
+            Release::Archived { .. } => {}
+        }
+    }
+    for work in later {
+        let (server, credit) = (server.clone(), credits.pop());
+        tokio::spawn(async move {
+            if let Some(answer) = work.await {
+                server.route(answer, credit);
+            }
+        });
+    }
+}
+
+/// The sessions that are being handed what was kept. Who can no longer get it drops out.
+fn catching(state: &mut State) -> impl Iterator<Item = &Session> {
+    for id in state.offline.catching() {
+        if !state
+            .sessions
+            .iter()
+            .any(|s| s.id == id && s.is_reachable())
+        {
+            state.offline.caught_up(id);
+        }
+    }
+    let offline = &state.offline;
+    state
+        .sessions
+        .iter()
+        .filter(|s| offline.is_catching_up(s.id))
+}
+
+/// After anything: goes on handing out kept messages if there is room.
+fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
+    if entity.reading || !catching(state).any(|_| true) {
+        return;
+    }
+    if catching(state).any(|s| s.mailbox.is_busy()) {
+        // The next report of written messages comes here again.
+        return;
+    }
+    entity.reading = true;
+    state.offline.restarted = false;
+    let head = state.offline.head();
+    let query = PageQuery {
+        after: vec![At::Seq(state.offline.page_after)],
+        undelivered: true,
+        limit: limits::OFFLINE_PAGE,
+        limit_bytes: limits::ARCHIVE_PAGE_BYTES,
+        ..PageQuery::default()
+    };
+    let (server, bare) = (server.clone(), bare.clone());
+    tokio::spawn(async move {
+        let page = server.store.page(bare.as_str(), query).await;
+        if let Err(error) = &page {
+            tracing::error!(%bare, %error, "kept messages cannot be read");
+        }
+        server.tell(bare.clone(), ToShard::Page(bare, head, page.ok()));
+    });
+}
+
+/// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203).
+fn on_page(server: &Server, entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
+    let Some(state) = entity.state.as_mut() else {
+        return;
+    };
+    if state.offline.restarted {
+        return;
+    }
+    let ids: Vec<u64> = catching(state).map(|s| s.id).collect();
+    let Some(rows) = rows else {
+        ids.iter().for_each(|id| state.offline.caught_up(*id));
+        return;
+    };
+    if rows.is_empty() {
+        state.offline.passed(head);
+        state.offline.page_after = state.offline.page_after.max(head);
+        if state.offline.head() <= head {
+            ids.iter().for_each(|id| state.offline.caught_up(*id));
+        }
+        return;
+    }
+    // Who reads the archive by itself needs none of it (XEP-0386 section 3.2).
+    let mut passed = Vec::new();
+    for row in rows {
+        if catching(state).any(|s| s.mailbox.is_busy()) {
+            break;
+        }
+        state.offline.passed(row.seq.saturating_sub(1));
+        state.offline.page_after = row.seq;
+        if row.kept {
+            state.offline.is_only_kept(row.seq);
+        }
+        let wants = |s: &&Session| row.kept || !s.reads_archive;
+        let wanting = state
+            .sessions
+            .iter()
+            .filter(|s| ids.contains(&s.id))
+            .filter(wants);
+        let wanting: Vec<u64> = wanting.map(|s| s.id).collect();
+        if wanting.is_empty() {
+            passed.push(row.seq);
+            continue;
+        }
+        let new: Vec<u64> = wanting
+            .into_iter()
+            .filter(|id| state.offline.give(row.seq, *id))
+            .collect();
+        if new.is_empty() {
+            continue;
+        }
+        let bytes = again(&state.bare, &row);
+        for session in state.sessions.iter().filter(|s| new.contains(&s.id)) {
+            session.mailbox.push(bytes.clone(), Some(row.seq));
+        }
+    }
+    if !passed.is_empty() {
+        server.post(state.bare.clone(), Item::Written(passed));
+    }
+}
+
+/// A kept message as it is handed out later: with its id, and since when it waits (XEP-0203, XEP-0359).
+fn again(bare: &BareJid, row: &Archived) -> Bytes {
+    let stamp = delay::utc_from_ms(row.time_ms);
+    let delayed = forward::with_child(&row.stanza, &forward::delay(bare.domain().as_str(), &stamp));
+    match row.kept {
+        true => delayed,
+        false => forward::with_stanza_id(&delayed, bare.as_str(), &row.id),
+    }
+}
