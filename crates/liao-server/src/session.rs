@@ -1,7 +1,7 @@
 //! A bound session: stanzas in to the entity, the mailbox out to the socket, until either side ends it. With stream
 //! management (XEP-0198) it outlives its connection.
 
-use crate::acks::Acks;
+use crate::acks::{Acks, is_light};
 use crate::c2s::{Bound, failed, farewell};
 use crate::entity::Item;
 use crate::limits;
@@ -594,7 +594,10 @@ impl Session {
                 text: "you are somebody else",
             });
         }
-        let credit = Credit::take(&self.mailbox, self.id, size + 256);
+        let mut credit = Credit::take(&self.mailbox, self.id, size + 256);
+        if is_light(&stanza) {
+            credit = credit.light();
+        }
         self.server
             .post(self.full.to_bare(), Item::Send(self.id, stanza, credit));
         Next::Go
