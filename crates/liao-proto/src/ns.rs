@@ -32,8 +32,16 @@ pub const DATA_FORMS: &str = "jabber:x:data";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// XEP-0030.
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// XEP-0012.
+pub const LAST: &str = "jabber:iq:last";
+/// XEP-0049.
+pub const PRIVATE: &str = "jabber:iq:private";
 /// XEP-0050.
 pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
+/// XEP-0133: the forms; each command's node is this, `#` and its name.
+pub const ADMIN: &str = "http://jabber.org/protocol/admin";
+/// XEP-0054.
+pub const VCARD: &str = "vcard-temp";
 /// XEP-0066 (jabber:x:oob).
 pub const OOB: &str = "jabber:x:oob";
 /// XEP-0077.
@@ -46,28 +54,44 @@ pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 pub const VERSION: &str = "jabber:iq:version";
 /// XEP-0115.
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// XEP-0115 section 4: what stands before the hash in this server's own capabilities.
+pub const CAPS_NODE: &str = "urn:x-liao:server";
+/// XEP-0128 and XEP-0157: extended information about a server.
+pub const SERVER_INFO: &str = "http://jabber.org/network/serverinfo";
 /// XEP-0160 disco feature.
 pub const MSGOFFLINE: &str = "msgoffline";
 /// XEP-0172.
 pub const NICK: &str = "http://jabber.org/protocol/nick";
 /// XEP-0184.
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
+/// XEP-0191.
+pub const BLOCKING: &str = "urn:xmpp:blocking";
+/// XEP-0191 section 3.3: the condition `<blocked/>`.
+pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
 /// XEP-0198.
 pub const SM: &str = "urn:xmpp:sm:3";
 /// XEP-0199.
 pub const PING: &str = "urn:xmpp:ping";
+/// XEP-0202.
+pub const TIME: &str = "urn:xmpp:time";
 /// XEP-0203.
 pub const DELAY: &str = "urn:xmpp:delay";
+/// XEP-0215.
+pub const EXTDISCO: &str = "urn:xmpp:extdisco:2";
 /// XEP-0224.
 pub const ATTENTION: &str = "urn:xmpp:attention:0";
 /// XEP-0249.
 pub const CONFERENCE: &str = "jabber:x:conference";
+/// XEP-0280.
+pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// XEP-0333.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334.
 pub const HINTS: &str = "urn:xmpp:hints";
 /// XEP-0359.
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// XEP-0377.
+pub const REPORTING: &str = "urn:xmpp:reporting:1";
 /// XEP-0386.
 pub const BIND2: &str = "urn:xmpp:bind:0";
 /// XEP-0388.
@@ -82,6 +106,8 @@ pub const CREATE_ACCOUNT: &str = "urn:xmpp:invite#create-account";
 pub const PREAUTH: &str = "urn:xmpp:pars:0";
 /// XEP-0445 stream feature.
 pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// XEP-0478.
+pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0156 over HTTP (host-meta link relation).
 pub const ALT_WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
 /// Extensible Resource Descriptor (RFC 6415), for 0156.
@@ -99,8 +125,6 @@ pub const MAM_EXTENDED: &str = "urn:xmpp:mam:2#extended";
 pub const RSM: &str = "http://jabber.org/protocol/rsm";
 /// XEP-0122: validation of form fields.
 pub const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
-/// XEP-0280: carbons.
-pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// XEP-0280: the rules of its section 6.1 are kept.
 pub const CARBON_RULES: &str = "urn:xmpp:carbons:rules:0";
 /// XEP-0297: forwarding.

@@ -380,6 +380,8 @@ pub struct ErrorKind {
     pub condition: &'static str,
     /// Words for a person; may be empty.
     pub text: &'static str,
+    /// The application's own condition (section 8.3.4): name and namespace.
+    pub detail: Option<(&'static str, &'static str)>,
 }
 
 impl ErrorKind {
@@ -388,6 +390,7 @@ impl ErrorKind {
             type_,
             condition,
             text: "",
+            detail: None,
         }
     }
     /// RFC 6120 section 8.3.3.1.
@@ -413,6 +416,8 @@ impl ErrorKind {
     pub const NOT_AUTHORIZED: ErrorKind = ErrorKind::new("auth", "not-authorized");
     /// RFC 6120 section 8.3.3.12.
     pub const POLICY_VIOLATION: ErrorKind = ErrorKind::new("modify", "policy-violation");
+    /// RFC 6120 section 8.3.3.15.
+    pub const REGISTRATION_REQUIRED: ErrorKind = ErrorKind::new("auth", "registration-required");
     /// RFC 6120 section 8.3.3.16.
     pub const REMOTE_SERVER_NOT_FOUND: ErrorKind =
         ErrorKind::new("cancel", "remote-server-not-found");
@@ -421,12 +426,26 @@ impl ErrorKind {
     /// RFC 6120 section 8.3.3.19.
     pub const SERVICE_UNAVAILABLE: ErrorKind = ErrorKind::new("cancel", "service-unavailable");
 
+    /// RFC 6120 section 8.3.3.22.
+    pub const UNEXPECTED_REQUEST: ErrorKind = ErrorKind::new("wait", "unexpected-request");
+
     /// The same error with words.
     pub const fn with_text(self, text: &'static str) -> ErrorKind {
         ErrorKind { text, ..self }
     }
 
+    /// The same error with the application's own condition.
+    pub const fn with_detail(self, name: &'static str, ns: &'static str) -> ErrorKind {
+        ErrorKind {
+            detail: Some((name, ns)),
+            ..self
+        }
+    }
+
     fn to_xml(self) -> String {
+        let detail = self.detail.map_or(String::new(), |(name, ns)| {
+            format!("<{name} xmlns='{ns}'/>")
+        });
         let text = if self.text.is_empty() {
             String::new()
         } else {
@@ -437,7 +456,7 @@ impl ErrorKind {
             )
         };
         format!(
-            "<error xmlns='jabber:client' type='{}'><{} xmlns='{}'/>{text}</error>",
+            "<error xmlns='jabber:client' type='{}'><{} xmlns='{}'/>{text}{detail}</error>",
             self.type_,
             self.condition,
             ns::STANZAS

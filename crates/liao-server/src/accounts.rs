@@ -1,5 +1,6 @@
 //! Accounts and invites over the store. Passwords are kept only as SCRAM keys (RFC 5802 section 3).
 
+use crate::limits;
 use crate::server::{now_ms, random_id};
 use crate::store::{self, CommitError, Op, Store, StoreError};
 use liao_proto::jid::BareJid;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// How long an invite is good.
 pub const INVITE_TTL: Duration = Duration::from_secs(24 * 3600);
+/// The collection of [`Seen`]: one row an account.
+pub const SEEN: &str = "seen";
 const ACCOUNT: &str = "account";
 const INVITE: &str = "invite";
 const SERVER: &str = "server";
@@ -70,6 +73,49 @@ struct Row {
     created_ms: i64,
 }
 
+/// When somebody was here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seen {
+    /// The last logins, oldest first, at most [`limits::LOGINS_REMEMBERED`]; ms since 1970, UTC.
+    pub logins_ms: Vec<i64>,
+    /// When the last session ended.
+    pub left_ms: Option<i64>,
+    /// The status of its last unavailable presence (XEP-0012 section 3).
+    pub farewell: String,
+    /// The session that said so, while it lasts.
+    pub farewell_of: Option<u64>,
+}
+
+impl Seen {
+    /// Counts a login.
+    pub fn logged_in(&mut self, now_ms: i64) {
+        if self.logins_ms.len() >= limits::LOGINS_REMEMBERED {
+            self.logins_ms.remove(0);
+        }
+        self.logins_ms.push(now_ms);
+        self.farewell_of = None;
+    }
+}
+
+/// The collection of [`Report`]: owned by who reports, keyed by who is reported.
+pub const REPORT: &str = "report";
+/// The collection of how many reports of an account are kept, under the key `""`.
+pub const REPORTED: &str = "reported";
+
+/// A report of spam or abuse (XEP-0377 section 4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// When, ms since 1970, UTC.
+    pub time_ms: i64,
+    /// `urn:xmpp:reporting:spam`, `urn:xmpp:reporting:abuse` or another.
+    pub reason: String,
+    /// Words of who reports.
+    pub text: String,
+    /// Ids of the messages in question.
+    pub messages: Vec<String>,
+}
+
 /// What lists say of an account.
 #[derive(Debug, Clone, Serialize)]
 pub struct AccountInfo {
@@ -79,6 +125,20 @@ pub struct AccountInfo {
     pub admin: bool,
     /// When it was made, UTC.
     pub created: String,
+}
+
+/// A report as lists have it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReportInfo {
+    /// Who is reported.
+    pub jid: String,
+    /// Who reports.
+    pub by: String,
+    /// When, UTC.
+    pub time: String,
+    /// What.
+    #[serde(flatten)]
+    pub report: Report,
 }
 
 /// An invite for one account.
@@ -281,6 +341,35 @@ impl Accounts {
             ))
         };
         Ok(rows.into_iter().filter_map(info).map(|(_, i)| i).collect())
+    }
+
+    /// What was reported, the oldest first; `clear` forgets it.
+    pub async fn reports(&self, clear: bool) -> Result<Vec<ReportInfo>, AccountError> {
+        let rows = self.store.list(REPORT).await?;
+        if clear {
+            let gone = rows.iter().flat_map(|(by, jid, _)| {
+                let delete = |collection, key: &str| Op::Delete {
+                    collection,
+                    owner: by.clone(),
+                    key: key.to_owned(),
+                };
+                [delete(REPORT, jid), delete(REPORTED, "")]
+            });
+            self.store.committed(gone.collect()).await?;
+        }
+        let info = |(by, jid, value): (String, String, Vec<u8>)| {
+            let report: Report = serde_json::from_slice(&value).ok()?;
+            let time = utc_from_ms(report.time_ms);
+            Some(ReportInfo {
+                jid,
+                by,
+                time,
+                report,
+            })
+        };
+        let mut all: Vec<ReportInfo> = rows.into_iter().filter_map(info).collect();
+        all.sort_by_key(|r| r.report.time_ms);
+        Ok(all)
     }
 
     /// The admin who has been here longest.

@@ -1,7 +1,7 @@
 //! Administration: a unix socket in the data folder, one JSON object a line each way; or, when no server runs,
 //! the same on the store itself.
 
-use crate::accounts::{AccountError, Accounts, INVITE_TTL};
+use crate::accounts::{AccountError, Accounts, INVITE_TTL, REPORTED};
 use crate::listener::Reloader;
 use crate::store::{Store, Sync};
 use liao_proto::jid::BareJid;
@@ -93,6 +93,9 @@ async fn running(at: &Reloader, request: &Value) -> Value {
                 {
                     server.account_removed(&jid);
                 }
+                if what == "reports" && request["clear"] == true {
+                    forget_reported(server, &answer);
+                }
                 if what == "invite"
                     && let Ok(invite) = serde_json::from_value(answer["invite"].take())
                 {
@@ -102,6 +105,16 @@ async fn running(at: &Reloader, request: &Value) -> Value {
             }
             Err(error) => refuse(&error.to_string()),
         },
+    }
+}
+
+/// Who reported may report again.
+fn forget_reported(server: &crate::server::Server, answer: &Value) {
+    let reports = answer["reports"].as_array().into_iter().flatten();
+    let by = reports.filter_map(|r| BareJid::new(r["by"].as_str()?).ok());
+    for by in by.collect::<std::collections::BTreeSet<_>>() {
+        let forget = |cx: &mut crate::hooks::Cx<'_>| drop(cx.entity.rows.remove(REPORTED));
+        server.post(by, crate::entity::Item::Do(Box::new(forget)));
     }
 }
 
@@ -124,6 +137,10 @@ async fn on_accounts(
             json!({"ok": true})
         }
         "user-list" => json!({"ok": true, "users": accounts.list().await?}),
+        "reports" => {
+            let clear = request["clear"].as_bool().unwrap_or(false);
+            json!({"ok": true, "reports": accounts.reports(clear).await?})
+        }
         "invite" => {
             let from = match text("from") {
                 "" => None,

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use liao_proto::jid::{BareJid, FullJid, Jid};
 use liao_proto::minidom::Element;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 /// What stands behind an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +50,10 @@ pub struct Session {
     /// It reads the archive by itself from the moment it was bound: nothing archived is handed out to it
     /// (XEP-0386 section 3.2).
     pub reads_archive: bool,
-    /// One query of the archive at a time.
-    pub query_turn: Arc<Semaphore>,
+    /// Resolves when the last query of the archive is answered: one at a time, in order.
+    pub last_query: Option<oneshot::Receiver<()>>,
+    /// Of which lists it is told every change, by namespace, beside the roster (XEP-0191 section 3.3).
+    pub told_of: BTreeSet<&'static str>,
 }
 
 impl Session {
@@ -279,7 +281,8 @@ fn bind(
         directed: HashSet::new(),
         carbons: false,
         reads_archive: false,
-        query_turn: Arc::new(Semaphore::new(1)),
+        last_query: None,
+        told_of: BTreeSet::new(),
     });
     for module in modules::ALL {
         module.on_session(cx, SessionChange::Bound(id));
@@ -350,13 +353,13 @@ fn check_iq(stanza: &Stanza) -> Result<(), ErrorKind> {
 
 /// A stanza for this entity.
 fn receive(cx: &mut Cx<'_>, mut stanza: Stanza) {
-    if stanza.kind == Kind::Iq {
-        return receive_iq(cx, stanza);
-    }
     for module in modules::ALL {
         if module.on_deliver(cx, &mut stanza) == Flow::Done {
             return;
         }
+    }
+    if stanza.kind == Kind::Iq {
+        return receive_iq(cx, stanza);
     }
     // Nobody took it: RFC 6121 section 8.5.1 and 8.4.
     if stanza.kind == Kind::Message && !stanza.is_answer() {

@@ -265,7 +265,7 @@ pub trait Module: Sync {
     fn on_send(&self, _cx: &mut Cx<'_>, _session: u64, _stanza: &mut Stanza) -> Flow {
         Flow::Continue
     }
-    /// A message or presence for the entity arrived.
+    /// A stanza for the entity arrived; an IQ before it goes to the session that it is for, or is answered.
     fn on_deliver(&self, _cx: &mut Cx<'_>, _stanza: &mut Stanza) -> Flow {
         Flow::Continue
     }
@@ -276,4 +276,10 @@ pub trait Module: Sync {
     }
     /// A session changed.
     fn on_session(&self, _cx: &mut Cx<'_>, _change: SessionChange) {}
+    /// Appends stream features, before or after the login (RFC 6120 section 4.3.2).
+    fn stream_features(&self, _server: &Server, _logged_in: bool, _out: &mut String) {}
+    /// A form of disco#info about the server (XEP-0128 section 2).
+    fn server_form(&self, _server: &Server) -> Option<Element> {
+        None
+    }
 }

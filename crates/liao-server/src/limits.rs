@@ -35,6 +35,24 @@ pub const ROSTER_SIZE: usize = 5_000;
 pub const ROSTER_NAME_BYTES: usize = 1_023;
 /// Groups of one contact.
 pub const ROSTER_GROUPS: usize = 50;
+/// Bytes of a vCard: a picture of 150 KB in base64, and words.
+pub const VCARD_BYTES: usize = 256 * 1024;
+/// Bytes of one account's private storage (XEP-0049): bookmarks and settings of several clients.
+pub const PRIVATE_BYTES: usize = 1024 * 1024;
+/// Bytes of the last words of somebody who left (XEP-0012); longer ones are not kept.
+pub const FAREWELL_BYTES: usize = 1_023;
+/// Logins of one account whose time is remembered.
+pub const LOGINS_REMEMBERED: usize = 60;
+/// Addresses that one account blocks (XEP-0191).
+pub const BLOCKED_PER_ACCOUNT: usize = 1_000;
+/// Reports of spam and abuse that are kept of one account's (XEP-0377).
+pub const REPORTS_PER_ACCOUNT: usize = 100;
+/// Bytes of the words in a report, and messages that it names.
+pub const REPORT_BYTES: usize = 4_096;
+/// Messages that a report names.
+pub const REPORT_MESSAGES: usize = 50;
+/// Removed contacts that are remembered, for clients that were away (RFC 6121 section 2.6.3); then they get the whole list.
+pub const ROSTER_REMOVED: usize = 100;
 /// Resources of one account at once.
 pub const RESOURCES_PER_ACCOUNT: usize = 50;
 /// Addresses to which one session may have sent directed presence (RFC 6121 section 4.6).

@@ -81,6 +81,17 @@ impl Handled {
         prefix
     }
 
+    /// One more is done.
+    fn land(&mut self, number: u64) {
+        self.light.remove(&number);
+        if number > self.prefix {
+            self.early.insert(number);
+        }
+        while self.early.remove(&(self.prefix + 1)) {
+            self.prefix += 1;
+        }
+    }
+
     /// What may be told: nothing that was committed is covered before its being so is on the disk.
     fn told(&self) -> u64 {
         self.beyond
@@ -342,10 +353,12 @@ impl Counted for Mailbox {
         self.handled_lock().prefix_with(done)
     }
 
-    fn committed(&self, touched: &[u64], h: u64) {
+    fn committed(&self, touched: &[u64], done: &[u64], h: u64) {
         let mut handled = self.handled_lock();
         handled.beyond.extend(touched);
         handled.beyond.retain(|n| *n > h);
+        // Their credits are dropped only when they are released; the next commit may come before that.
+        done.iter().for_each(|n| handled.land(*n));
     }
 }
 
@@ -414,17 +427,7 @@ impl Drop for Credit {
             .in_flight
             .fetch_sub(self.bytes, Ordering::AcqRel);
         if let Some(number) = self.number {
-            let mut handled = self.mailbox.handled_lock();
-            handled.light.remove(&number);
-            handled.early.insert(number);
-            loop {
-                let next = handled.prefix + 1;
-                if !handled.early.remove(&next) {
-                    break;
-                }
-                handled.prefix = next;
-            }
-            drop(handled);
+            self.mailbox.handled_lock().land(number);
             self.mailbox.ready.notify_one();
         }
         self.mailbox.landed.notify_waiters();
@@ -459,7 +462,7 @@ mod tests {
         let message = credits.remove(1);
         let h = mailbox.h_with(&[2]);
         assert_eq!(h, 0, "the first is not handled yet");
-        mailbox.committed(&[2], h);
+        mailbox.committed(&[2], &[2], h);
         drop(message);
         drop(credits);
         assert_eq!(mailbox.handled(), (1, 3), "2 is committed, h is not");
@@ -467,7 +470,7 @@ mod tests {
             mailbox.is_mark_due() && !mailbox.is_mark_due(),
             "one at a time"
         );
-        mailbox.committed(&[], mailbox.h_with(&[]));
+        mailbox.committed(&[], &[], mailbox.h_with(&[]));
         mailbox.mark_done();
         assert_eq!(mailbox.handled(), (3, 3));
     }
@@ -484,7 +487,7 @@ mod tests {
             h, 2,
             "what is not answered at a crash never is; a change may not be missed"
         );
-        mailbox.committed(&[2], h);
+        mailbox.committed(&[2], &[2], h);
         drop(message);
         assert_eq!(
             mailbox.handled(),

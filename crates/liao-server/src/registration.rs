@@ -85,6 +85,15 @@ pub async fn before_login(
     let Some(query) = iq.get("query", ns::REGISTER) else {
         return iq.error(&ErrorKind::NOT_AUTHORIZED);
     };
+    if query.has_child("remove", ns::REGISTER) {
+        // XEP-0077 section 3.2: nobody is logged in here.
+        return iq.error(&ErrorKind::UNEXPECTED_REQUEST);
+    }
+    if mode(server) == Mode::Closed {
+        return iq.error(
+            &ErrorKind::SERVICE_UNAVAILABLE.with_text("only the administrator makes accounts here"),
+        );
+    }
     let allowed = match mode(server) {
         Mode::Open => true,
         Mode::Invite => ticket.token.is_some(),
@@ -101,7 +110,7 @@ pub async fn before_login(
         );
     }
     if !is_set {
-        return iq.result().child(&form());
+        return iq.result().child(&form(""));
     }
     if !server
         .registrations
@@ -161,13 +170,15 @@ pub async fn create(
     Ok(jid)
 }
 
-/// The fields that are asked for (XEP-0077 section 3.1.1).
-pub fn form() -> Element {
+/// The fields that are asked for (XEP-0077 section 3.1), with the name if there is one.
+pub fn form(name: &str) -> Element {
     let mut query = Element::bare("query", ns::REGISTER);
     let mut words = Element::bare("instructions", ns::REGISTER);
     words.append_text("Choose a name and a password. / 请选择用户名和密码。");
     query.append_child(words);
-    query.append_child(Element::bare("username", ns::REGISTER));
+    let mut username = Element::bare("username", ns::REGISTER);
+    username.append_text(name);
+    query.append_child(username);
     query.append_child(Element::bare("password", ns::REGISTER));
     query
 }

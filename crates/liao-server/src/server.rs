@@ -238,6 +238,10 @@ impl Server {
                     condition: "not-authorized",
                     text: "the account was removed",
                 };
+                let all: Vec<u64> = cx.entity.sessions.iter().map(|s| s.id).collect();
+                for id in all {
+                    engines::presence::leave(cx, id, None);
+                }
                 for session in &cx.entity.sessions {
                     session.mailbox.end(gone);
                 }

@@ -64,6 +64,7 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
             verb: UserVerb::List,
         } => json!({"do": "user-list"}),
         AdminVerb::Invite { admin, from } => json!({"do": "invite", "admin": admin, "from": from}),
+        AdminVerb::Reports { clear } => json!({"do": "reports", "clear": clear}),
         AdminVerb::Sessions => json!({"do": "sessions"}),
         AdminVerb::Stats => json!({"do": "stats"}),
         AdminVerb::Reload => json!({"do": "reload"}),
@@ -113,15 +114,26 @@ fn show(answer: &Value) {
     }
 }
 
+/// What is shown of the rows of lists, in this order.
+const COLUMNS: [&str; 11] = [
+    "jid", "admin", "created", "peer", "carrier", "since", "time", "by", "reason", "text",
+    "messages",
+];
+
 fn row(row: &Value) {
     match row {
         Value::Object(fields) => {
-            let words: Vec<String> = ["jid", "admin", "created", "peer", "carrier", "since"]
+            let words: Vec<String> = COLUMNS
                 .iter()
                 .filter_map(|k| fields.get(*k))
                 .map(|v| match v {
                     Value::String(s) => s.clone(),
                     Value::Bool(true) => "admin".to_owned(),
+                    Value::Array(all) => all
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .collect::<Vec<_>>()
+                        .join(" "),
                     _ => String::new(),
                 })
                 .collect();

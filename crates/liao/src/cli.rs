@@ -287,6 +287,12 @@ pub enum AdminVerb {
         #[arg(long, value_name = "ADDRESS")]
         from: Option<String>,
     },
+    /// What people reported when they blocked somebody: spam, abuse.
+    Reports {
+        /// Forget them, after they are printed.
+        #[arg(long)]
+        clear: bool,
+    },
     /// Who is connected.
     Sessions,
     /// Figures of the running server.

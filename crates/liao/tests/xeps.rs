@@ -20,6 +20,7 @@ enum Known {
 
 /// Every XEP that liao has or means to have: number, title, what is said of it.
 const XEPS: &[(&str, &str, Known)] = &[
+    ("0012", "Last Activity", Whole),
     ("0030", "Service Discovery", Whole),
     ("0045", "Multi-User Chat", Whole),
     ("0048", "Bookmarks", Whole),
@@ -44,6 +45,7 @@ const XEPS: &[(&str, &str, Known)] = &[
         "Bidirectional-streams Over Synchronous HTTP (BOSH)",
         Whole,
     ),
+    ("0128", "Service Discovery Extensions", Whole),
     ("0133", "Service Administration", Whole),
     ("0153", "vCard-Based Avatars", Whole),
     (
@@ -51,6 +53,7 @@ const XEPS: &[(&str, &str, Known)] = &[
         "Discovering Alternative XMPP Connection Methods",
         Partly("WebSocket, in both forms of host-meta"),
     ),
+    ("0157", "Contact Addresses for XMPP Services", Whole),
     (
         "0160",
         "Best Practices for Handling Offline Messages",
@@ -67,6 +70,7 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0191", "Blocking Command", Whole),
     ("0198", "Stream Management", Whole),
     ("0199", "XMPP Ping", Whole),
+    ("0202", "Entity Time", Whole),
     ("0203", "Delayed Delivery", Whole),
     ("0206", "XMPP Over BOSH", Whole),
     ("0215", "External Service Discovery", Whole),
@@ -138,6 +142,7 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0467", "XMPP over QUIC", Whole),
     ("0469", "Bookmark Pinning", Whole),
     ("0474", "SASL SCRAM Downgrade Protection", Whole),
+    ("0478", "Stream Limits Advertisement", Whole),
     ("0484", "Fast Authentication Streamlining Tokens", Whole),
     ("0486", "MUC Avatars", Whole),
     ("0490", "Message Displayed Synchronization", Whole),
@@ -164,7 +169,7 @@ const RFCS: &[(&str, &str, &str, &str, &str)] = &[
     ("5802", "SCRAM-SHA-1", "yes, and -PLUS", "liao-proto/src/sasl/scram.rs", "RFC 5802"),
     ("5929", "Channel Bindings for TLS", "tls-server-end-point, not through a WebSocket", "liao-net/src/binding.rs", "RFC 5929"),
     ("6120", "XMPP: Core", "in part: client to server; servers do not talk to each other yet", "liao-server/src/c2s/mod.rs", "RFC 6120"),
-    ("6121", "XMPP: Instant Messaging and Presence", "in part: no roster versioning yet", "liao-server/src/modules/subscription.rs", "RFC 6121"),
+    ("6121", "XMPP: Instant Messaging and Presence", "in part: servers do not talk to each other yet", "liao-server/src/modules/subscription.rs", "RFC 6121"),
     ("7301", "TLS ALPN", "yes", "liao-net/src/tls.rs", "RFC 7301"),
     ("7395", "XMPP over WebSocket", "yes", "liao-server/src/http.rs", "RFC 7395"),
     ("7590", "Use of TLS in XMPP", "yes", "liao-net/src/tls.rs", "RFC 7590"),

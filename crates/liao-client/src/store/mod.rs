@@ -1,5 +1,9 @@
 //! What the client keeps on disk, in one SQLite file: accounts, whom it trusts, messages and outbox, address book.
 
+mod agent;
+
+pub use agent::Agent;
+
 use crate::backend::{Message, State};
 use crate::now_ms;
 use rusqlite::{Connection, OptionalExtension, Row, params};

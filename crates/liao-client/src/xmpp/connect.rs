@@ -1,19 +1,14 @@
-//! From a name to a bound session: where the server is, whom to trust, STARTTLS, SASL, binding (RFC 6120 sections 3
-//! to 7), and new accounts by invite (XEP-0077, XEP-0445).
+//! From a name to a stream: where the server is, whom to trust, STARTTLS (RFC 6120 sections 3 to 5).
 
 use super::is_websocket;
 use crate::backend::{Event, Failure};
 use crate::store::Store;
 use liao_net::resolve::{self, Target};
-use liao_net::{Wire, WireError, https, tcp, tls, websocket};
-use liao_proto::jid::{BareJid, Jid};
+use liao_net::{Wire, WireError, tcp, tls, websocket};
 use liao_proto::minidom::Element;
 use liao_proto::ns;
-use liao_proto::sasl::{self, Client, Mechanism};
 use liao_proto::stanza::Stanza;
 use liao_proto::stream::{Event as StreamEvent, Header, Limits};
-use liao_proto::xep::invite::{self, Invite};
-use liao_proto::xml::escape;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -24,7 +19,7 @@ const LIMITS: Limits = Limits {
     depth: 128,
 };
 /// How long one step of the negotiation may take.
-const STEP: Duration = Duration::from_secs(30);
+pub(super) const STEP: Duration = Duration::from_secs(30);
 
 /// A way to a server, and whom to trust.
 pub struct Dial<'a> {
@@ -40,19 +35,19 @@ pub struct Dial<'a> {
     pub events: &'a mpsc::Sender<Event>,
 }
 
-fn network(error: impl std::fmt::Display) -> Failure {
+pub(super) fn network(error: impl std::fmt::Display) -> Failure {
     Failure::Network(error.to_string())
 }
 
 /// A TLS configuration under construction of trust.
-struct Trusting {
-    config: Arc<liao_net::rustls::ClientConfig>,
+pub(super) struct Trusting {
+    pub(super) config: Arc<liao_net::rustls::ClientConfig>,
     seen: Arc<Mutex<tls::Seen>>,
     pin: Option<String>,
 }
 
 impl Dial<'_> {
-    fn trusting(&self, name: &str, alpn: &[&str]) -> Result<Trusting, Failure> {
+    pub(super) fn trusting(&self, name: &str, alpn: &[&str]) -> Result<Trusting, Failure> {
         let pin = match self.trust {
             Some(given) => Some(given.to_uppercase()),
             None => self
@@ -66,7 +61,7 @@ impl Dial<'_> {
     }
 
     /// After a handshake: keeps what was seen, and says so if it is new.
-    async fn trusted(&self, name: &str, trusting: &Trusting) -> Result<(), Failure> {
+    pub(super) async fn trusted(&self, name: &str, trusting: &Trusting) -> Result<(), Failure> {
         let seen = trusting.seen.lock().ok().and_then(|s| s.untrusted.clone());
         let trust = seen.clone().unwrap_or_else(|| tls::VOUCHED.to_owned());
         if trusting.pin.as_ref() == Some(&trust) && self.trust.is_none() {
@@ -85,7 +80,7 @@ impl Dial<'_> {
     }
 
     /// A handshake that failed: was it the network, or another certificate than before?
-    fn refused(&self, name: &str, error: &WireError) -> Failure {
+    pub(super) fn refused(&self, name: &str, error: &WireError) -> Failure {
         let text = error.to_string();
         if text.contains("certificate changed") {
             return Failure::Refused(format!(
@@ -193,7 +188,8 @@ impl Dial<'_> {
                 let io = tls::connect(host, *port, self.domain, trusting.config.clone()).await;
                 let io = io.map_err(|e| self.refused(self.domain, &e.into()))?;
                 self.trusted(self.domain, &trusting).await?;
-                Wire::stream(io, true, LIMITS)
+                let bindings = tls::bindings(&io);
+                Wire::bound(io, bindings, LIMITS)
             }
             Target::Stream {
                 host,
@@ -242,7 +238,7 @@ fn host_port(text: &str, default: u16) -> Result<(String, u16), Failure> {
     Ok((host.trim_matches(['[', ']']).to_owned(), port))
 }
 
-fn late() -> Failure {
+pub(super) fn late() -> Failure {
     Failure::Network("the server does not answer".into())
 }
 
@@ -254,7 +250,7 @@ async fn event(wire: &mut Wire) -> Result<StreamEvent, Failure> {
 }
 
 /// The next element; a stream error becomes what it means.
-async fn element(wire: &mut Wire) -> Result<Element, Failure> {
+pub(super) async fn element(wire: &mut Wire) -> Result<Element, Failure> {
     match event(wire).await? {
         StreamEvent::Element(frame) => {
             let element = frame
@@ -290,7 +286,7 @@ pub fn stream_error(error: &Element) -> Failure {
     }
 }
 
-async fn send(wire: &mut Wire, text: &str) -> Result<(), Failure> {
+pub(super) async fn send(wire: &mut Wire, text: &str) -> Result<(), Failure> {
     wire.queue(text.as_bytes());
     tokio::time::timeout(STEP, wire.flush())
         .await
@@ -299,7 +295,7 @@ async fn send(wire: &mut Wire, text: &str) -> Result<(), Failure> {
 }
 
 /// Opens a stream and reads its features (RFC 6120 section 4.3.2).
-async fn begin(wire: &mut Wire, domain: &str) -> Result<Element, Failure> {
+pub(super) async fn begin(wire: &mut Wire, domain: &str) -> Result<Element, Failure> {
     wire.queue_open(&Header {
         to: Some(domain.to_owned()),
         version: Some("1.0".into()),
@@ -317,157 +313,8 @@ async fn begin(wire: &mut Wire, domain: &str) -> Result<Element, Failure> {
     Ok(features)
 }
 
-/// SASL and the stream after it; what that one offers.
-pub async fn login(
-    wire: &mut Wire,
-    features: &Element,
-    jid: &BareJid,
-    password: &str,
-) -> Result<Element, Failure> {
-    authenticate(wire, features, jid, password).await?;
-    wire.restart();
-    begin(wire, jid.domain().as_str()).await
-}
-
-/// Binds a resource (RFC 6120 section 7); the full address.
-pub async fn bind(
-    wire: &mut Wire,
-    features: &Element,
-    jid: &BareJid,
-    resource: &str,
-) -> Result<String, Failure> {
-    if features.get_child("bind", ns::BIND).is_none() {
-        return Err(network("the server offers no binding"));
-    }
-    let bind = format!(
-        "<iq type='set' id='bind'><bind xmlns='{}'><resource>{}</resource></bind></iq>",
-        ns::BIND,
-        escape(resource)
-    );
-    let answer = ask(wire, &bind, "bind").await?;
-    let full = answer
-        .get("bind", ns::BIND)
-        .and_then(|b| b.get_child("jid", ns::BIND).map(Element::text));
-    match full {
-        Some(full) if Jid::new(&full).is_ok_and(|f| f.to_bare() == *jid) => Ok(full),
-        _ => Err(network("the server bound no address")),
-    }
-}
-
-/// Whether a stream offers stream management (XEP-0198 section 2).
-pub fn is_managed(features: &Element) -> bool {
-    features.get_child("sm", ns::SM).is_some()
-}
-
-/// Resumes a stream (XEP-0198 section 5): what the server has handled of it. `Err(h)`: it is over, and this much of
-/// it is known.
-pub async fn resume(
-    wire: &mut Wire,
-    sm_id: &str,
-    handled: u32,
-) -> Result<Result<u32, Option<u32>>, Failure> {
-    let resume = format!(
-        "<resume xmlns='{}' previd='{}' h='{handled}'/>",
-        ns::SM,
-        escape(sm_id)
-    );
-    send(wire, &resume).await?;
-    let answer = element(wire).await?;
-    let h = answer.attr("h").and_then(|h| h.parse().ok());
-    match (answer.name(), h) {
-        ("resumed", Some(h)) => Ok(Ok(h)),
-        ("failed", h) => Ok(Err(h)),
-        _ => Err(network("the server neither resumes nor refuses to")),
-    }
-}
-
-async fn authenticate(
-    wire: &mut Wire,
-    features: &Element,
-    jid: &BareJid,
-    password: &str,
-) -> Result<(), Failure> {
-    let offered: Vec<String> = features
-        .get_child("mechanisms", ns::SASL)
-        .map(|m| m.children().map(Element::text).collect())
-        .unwrap_or_default();
-    // The strongest first; PLAIN only comes here under TLS.
-    let best = [
-        Mechanism::ScramSha256,
-        Mechanism::ScramSha1,
-        Mechanism::Plain,
-    ];
-    let Some(mechanism) = best
-        .into_iter()
-        .find(|m| offered.iter().any(|o| o == m.name()))
-    else {
-        let words = format!(
-            "the server offers no way to log in that liao knows ({})",
-            offered.join(", ")
-        );
-        return Err(Failure::Refused(words));
-    };
-    let user = jid
-        .node()
-        .map(|n| n.as_str().to_owned())
-        .unwrap_or_default();
-    let wrong = |e: sasl::ClientError| Failure::NotAuthorized(e.to_string());
-    let mut client = Client::new(mechanism, &user, password).map_err(wrong)?;
-    let initial = sasl::encode(&client.initial());
-    let auth = format!(
-        "<auth xmlns='{}' mechanism='{}'>{initial}</auth>",
-        ns::SASL,
-        mechanism.name()
-    );
-    send(wire, &auth).await?;
-    loop {
-        let answer = element(wire).await?;
-        let data = sasl::decode(&answer.text()).unwrap_or_default();
-        match answer.name() {
-            "challenge" => {
-                let response = sasl::encode(&client.step(&data).map_err(wrong)?);
-                send(
-                    wire,
-                    &format!("<response xmlns='{}'>{response}</response>", ns::SASL),
-                )
-                .await?;
-            }
-            // The server's proof comes here or came with the last challenge.
-            "success" if data.is_empty() && client.is_verified() => return Ok(()),
-            "success" => return client.finish(&data).map_err(wrong),
-            _ => return Err(sasl_failure(&answer, jid)),
-        }
-    }
-}
-
-/// RFC 6120 section 6.5.
-fn sasl_failure(failure: &Element, jid: &BareJid) -> Failure {
-    let condition = failure
-        .children()
-        .find(|c| c.name() != "text")
-        .map_or("not-authorized", Element::name);
-    let text = failure
-        .get_child("text", ns::SASL)
-        .map(Element::text)
-        .filter(|t| !t.is_empty());
-    let text = text.map_or(String::new(), |t| format!(" ({t})"));
-    match condition {
-        "temporary-auth-failure" => {
-            Failure::Network(format!("the server cannot log anyone in now{text}"))
-        }
-        "account-disabled" => Failure::NotAuthorized(format!("{jid} is disabled{text}")),
-        "credentials-expired" => {
-            Failure::NotAuthorized(format!("the password of {jid} has expired{text}"))
-        }
-        "not-authorized" => Failure::NotAuthorized(format!(
-            "{jid}: the name or the password is wrong{text}; `liao chat {jid}` asks for it again"
-        )),
-        other => Failure::NotAuthorized(format!("{jid}: {other}{text}")),
-    }
-}
-
 /// Sends an IQ and awaits its answer; an error becomes a refusal in words.
-async fn ask(wire: &mut Wire, iq: &str, id: &str) -> Result<Stanza, Failure> {
+pub(super) async fn ask(wire: &mut Wire, iq: &str, id: &str) -> Result<Stanza, Failure> {
     send(wire, iq).await?;
     loop {
         match event(wire).await? {
@@ -489,100 +336,4 @@ async fn ask(wire: &mut Wire, iq: &str, id: &str) -> Result<Stanza, Failure> {
             _ => return Err(network("the server closed the stream")),
         }
     }
-}
-
-/// What an invitation leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invitation {
-    /// The server's domain.
-    pub domain: String,
-    /// A proposed name.
-    pub name: Option<String>,
-    /// The token.
-    pub token: String,
-    /// `https://HOST:PORT`, if the link named it.
-    pub server: Option<String>,
-}
-
-/// Finds out what an invitation leads to; a web link is looked at for the domain that it belongs to.
-pub async fn invitation(invite: Invite, dial: &Dial<'_>) -> Result<Invitation, Failure> {
-    let (host, port, token) = match invite {
-        Invite::Register {
-            domain,
-            name,
-            token,
-        } => {
-            let server = dial.server.map(str::to_owned);
-            return Ok(Invitation {
-                domain,
-                name,
-                token,
-                server,
-            });
-        }
-        Invite::Link { host, port, token } => (host, port, token),
-    };
-    let trusting = dial.trusting(&host, &["http/1.1"])?;
-    let path = format!("/invite/{}", invite::percent(&token));
-    let got = https::get(&host, port, &path, trusting.config.clone()).await;
-    let (status, body) = got.map_err(|e| dial.refused(&host, &e))?;
-    dial.trusted(&host, &trusting).await?;
-    let uri = body
-        .split(['"', '\''])
-        .find(|part| part.starts_with("xmpp:"));
-    let found = uri.and_then(|u| invite::parse(&u.replace("&amp;", "&")));
-    match found {
-        Some(Invite::Register {
-            domain,
-            name,
-            token,
-        }) if status == 200 => {
-            let shown = if host.contains(':') {
-                format!("[{host}]")
-            } else {
-                host
-            };
-            Ok(Invitation {
-                domain,
-                name,
-                token,
-                server: Some(format!("https://{shown}:{port}")),
-            })
-        }
-        _ => Err(Failure::Refused(
-            "this invite is used up, expired or unknown; ask for a new one".into(),
-        )),
-    }
-}
-
-/// Makes the account (XEP-0077 section 3.1, with the token of XEP-0445 section 4).
-pub async fn register(
-    dial: &Dial<'_>,
-    token: &str,
-    name: &str,
-    password: &str,
-) -> Result<BareJid, Failure> {
-    let jid = BareJid::new(&format!("{name}@{}", dial.domain));
-    let jid = jid.map_err(|_| {
-        Failure::Refused(format!(
-            "{name:?} cannot be a name; try another, without spaces or @"
-        ))
-    })?;
-    let (mut wire, _, _) = dial.reach().await?;
-    let preauth = format!(
-        "<iq type='set' id='preauth'><preauth xmlns='{}' token='{}'/></iq>",
-        ns::PREAUTH,
-        escape(token)
-    );
-    ask(&mut wire, &preauth, "preauth").await?;
-    let register = format!(
-        "<iq type='set' id='register'><query xmlns='{}'><username>{}</username><password>{}</password></query></iq>",
-        ns::REGISTER,
-        escape(name),
-        escape(password)
-    );
-    ask(&mut wire, &register, "register").await?;
-    wire.queue_close();
-    let _ = tokio::time::timeout(STEP, wire.flush()).await;
-    Ok(jid)
 }

@@ -22,6 +22,14 @@ pub struct Managed {
 }
 
 impl Managed {
+    /// Enabled from the first stanza.
+    pub fn enabled(resume: Option<String>) -> Managed {
+        Managed {
+            resume,
+            ..Managed::default()
+        }
+    }
+
     /// A stanza goes out; `id` if it is a message of ours.
     pub fn sent(&mut self, xml: &str, id: Option<&str>) {
         self.unacked.push_back(Sent {

@@ -2,11 +2,13 @@
 
 mod connect;
 mod incoming;
+mod login;
 mod managed;
+mod register;
 mod session;
 
 use crate::backend::{Backend, Command, Event, Failure, Inner, Link, Message, Peer, State, link};
-use crate::store::{Account, Store};
+use crate::store::{Account, Agent, Store};
 use crate::{now_ms, random_id};
 use liao_net::resolve::Target;
 use liao_proto::jid::BareJid;
@@ -14,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-pub use connect::{Dial, Invitation, invitation, register};
+pub use connect::Dial;
+pub use register::{Invitation, invitation, register};
 
 /// The longest pause between two tries.
 const PAUSE_S: u64 = 60;
@@ -46,7 +49,10 @@ impl Backend for Xmpp {
         let (link, inner) = link();
         tokio::spawn(async move {
             let events = inner.events.clone();
+            // Who only sends takes no place: it has no session to come back to.
+            let agent = self.listen.then(|| self.store.agent(&self.account.jid));
             let mut program = Program {
+                agent: agent.flatten(),
                 xmpp: *self,
                 inner,
                 finishing: false,
@@ -61,6 +67,8 @@ impl Backend for Xmpp {
 
 struct Program {
     xmpp: Xmpp,
+    /// How servers know this program again.
+    agent: Option<Agent>,
     inner: Inner,
     finishing: bool,
     /// What a broken connection leaves to the next one.
@@ -157,22 +165,17 @@ impl Program {
         });
         let connecting = async {
             let (mut wire, features, target) = dial.reach().await?;
-            let features = connect::login(&mut wire, &features, jid, &account.password).await?;
-            let mut start = session::Start {
-                managed: connect::is_managed(&features),
-                resumed: None,
-                had: None,
+            let wish = login::Wish {
+                jid,
+                password: &account.password,
+                resource: &resource,
+                listen: self.xmpp.listen,
+                store: &self.xmpp.store,
+                trusting: self.xmpp.trust.is_some(),
+                agent: self.agent.as_ref().map(|a| a.id.as_str()),
+                previous,
             };
-            if let Some((sm_id, handled)) = previous.filter(|_| start.managed) {
-                match connect::resume(&mut wire, &sm_id, handled).await? {
-                    Ok(h) => start.resumed = Some(h),
-                    Err(h) => start.had = h,
-                }
-            }
-            let full = match start.resumed {
-                Some(_) => String::new(),
-                None => connect::bind(&mut wire, &features, jid, &resource).await?,
-            };
+            let (full, start) = login::enter(&mut wire, &features, &wish).await?;
             Ok::<_, Failure>((wire, full, start, target))
         };
         let mut connecting = Box::pin(connecting);
@@ -204,7 +207,7 @@ impl Program {
             }
         };
         let mut carried = carried.unwrap_or_default();
-        if start.resumed.is_none() {
+        if let Some(full) = full {
             carried.full = full;
         }
         tracing::debug!(%target, jid = %carried.full, resumed = start.resumed.is_some(), "online");

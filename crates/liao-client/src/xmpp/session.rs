@@ -36,10 +36,20 @@ pub struct Carried {
     seen: HashMap<String, Event>,
 }
 
+/// Where stream management stands on a new stream.
+pub enum Managing {
+    /// The server has none.
+    No,
+    /// It is to be enabled.
+    Offered,
+    /// It was enabled while binding (XEP-0198 section 9.1); by this SM-ID it can be resumed.
+    Enabled(Option<String>),
+}
+
 /// How a connection begins.
 pub struct Start {
-    /// The server offers stream management.
-    pub managed: bool,
+    /// Stream management.
+    pub managed: Managing,
     /// The stream goes on; the server has handled so many stanzas.
     pub resumed: Option<u32>,
     /// It does not, but the server has handled so many.
@@ -102,7 +112,10 @@ impl<'a> Session<'a> {
             }
         }
         self.carried.full = old.full;
-        if start.managed {
+        if let Managing::Enabled(sm_id) = &start.managed {
+            self.carried.managed = Some(Managed::enabled(sm_id.clone()));
+        }
+        if let Managing::Offered = start.managed {
             // A client that only sends wants the acknowledgements, not a session that outlives it.
             let resume = if self.program.xmpp.listen {
                 " resume='true'"

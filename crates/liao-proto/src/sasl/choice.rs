@@ -48,8 +48,9 @@ impl Offer<'_> {
             (false, true) => return without(Channel::Unoffered),
             (false, false) => return Err(ChoiceError::Contradiction),
             (true, true) if self.sasl2 => return Err(ChoiceError::Contradiction),
-            // Nothing was announced: the default of the TLS version (RFC 9266 section 3).
-            (true, true) => own.first(),
+            // Undefined in the classic profile (rule 4). Older servers announce nothing and know only tls-unique, which
+            // TLS 1.3 does not have: a guess would lock people out.
+            (true, true) => return without(Channel::Unsupported),
             (true, false) => own.iter().find(|b| known(b.kind)),
         };
         match (kind, self.best(Mechanism::is_plus)) {
@@ -129,7 +130,8 @@ mod tests {
             choose(plus, "", true, &both),
             Err(ChoiceError::Contradiction)
         );
-        assert_eq!(choose(plus, "", false, &both), sha1(&exporter));
+        let classic = choose(plus, "", false, &both);
+        assert_eq!(classic, Ok(("SCRAM-SHA-1", Unsupported)));
         // The type is there, but this certificate has none (RFC 5929 section 4.1, a hash that is undefined).
         let none = choose(plus, "tls-server-end-point", true, &both[..1]);
         assert_eq!(none, Ok(("SCRAM-SHA-1", Unsupported)));

@@ -1,6 +1,9 @@
 //! Payloads of the extensions, by what they do.
 
 pub mod archive;
+pub mod caps;
 pub mod delay;
+pub mod external;
+pub mod forms;
 pub mod forward;
 pub mod invite;

@@ -2,6 +2,7 @@
 //! XEP-0440).
 
 use super::Connection;
+use crate::server::Server;
 use crate::{modules, registration};
 use liao_proto::ns;
 use liao_proto::sasl::{Mechanism, Profile};
@@ -81,29 +82,29 @@ impl Connection {
                 ns::IBR_TOKEN
             ));
         }
+        out.push_str(&modules::stream_features(&self.server, false));
         features(&out)
     }
 }
 
 /// After the login; a resource must be bound yet.
-pub(super) fn to_bind() -> String {
+pub(super) fn to_bind(server: &Server) -> String {
     features(&format!(
-        "<bind xmlns='{}'/><session xmlns='{}'><optional/></session><sm xmlns='{}'/><csi xmlns='{}'/>",
+        "<bind xmlns='{}'/><session xmlns='{}'><optional/></session><sm xmlns='{}'/>{}",
         ns::BIND,
         ns::SESSION,
         ns::SM,
-        ns::CSI
+        modules::stream_features(server, true)
     ))
 }
 
 /// After a resource was bound inline; `managed`: stream management is enabled already.
-pub(super) fn bound(managed: bool) -> String {
-    let sm = if managed {
-        String::new()
-    } else {
-        format!("<sm xmlns='{}'/>", ns::SM)
-    };
-    features(&format!("{sm}<csi xmlns='{}'/>", ns::CSI))
+pub(super) fn bound(server: &Server, managed: bool) -> String {
+    let more = modules::stream_features(server, true);
+    if managed {
+        return features(&more);
+    }
+    features(&format!("<sm xmlns='{}'/>{more}", ns::SM))
 }
 
 fn features(inner: &str) -> String {

@@ -205,7 +205,7 @@ impl Connection {
             ));
         }
         let features = match self.user {
-            Some(_) => features::to_bind(),
+            Some(_) => features::to_bind(&self.server),
             None => self.features(),
         };
         self.wire.queue(features.as_bytes());

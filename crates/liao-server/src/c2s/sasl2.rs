@@ -112,7 +112,7 @@ impl Connection {
     ) -> Option<Bound> {
         let Some((mut bound, answers)) = bound else {
             let Around { before, after } = success(data, user.as_str());
-            let next = features::to_bind();
+            let next = features::to_bind(&self.server);
             self.wire
                 .queue(format!("{before}{failed}{after}").as_bytes());
             self.wire.queue(next.as_bytes());
@@ -123,7 +123,7 @@ impl Connection {
             before: format!("{before}{failed}<bound xmlns='{}'>", ns::BIND2),
             after: format!("{answers}</bound>{after}"),
         };
-        bound.start.features = features::bound(bound.start.enable.is_some());
+        bound.start.features = features::bound(&self.server, bound.start.enable.is_some());
         Some(bound)
     }
 }

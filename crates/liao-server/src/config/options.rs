@@ -2,6 +2,7 @@
 
 use crate::limits;
 use crate::peer::Network;
+use liao_proto::xep::external::Service;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -11,6 +12,8 @@ use std::sync::LazyLock;
 pub enum Kind {
     /// `"text"`.
     Text,
+    /// `"text"` that is not shown.
+    Secret,
     /// `["one", "two"]`; in a variable `one,two`.
     List,
     /// `true` or `false`.
@@ -40,21 +43,21 @@ const fn opt(key: &'static str, default: &'static str, live: bool) -> Opt {
     }
 }
 
+const fn of(kind: Kind, key: &'static str, default: &'static str) -> Opt {
+    Opt {
+        key,
+        default: Cow::Borrowed(default),
+        live: true,
+        kind,
+    }
+}
+
 const fn switch(key: &'static str, live: bool) -> Opt {
     Opt {
         key,
         default: Cow::Borrowed("false"),
         live,
         kind: Kind::Switch,
-    }
-}
-
-const fn number(key: &'static str, default: &'static str, most: u64) -> Opt {
-    Opt {
-        key,
-        default: Cow::Borrowed(default),
-        live: true,
-        kind: Kind::Number(0, most),
     }
 }
 
@@ -78,7 +81,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 19] = [
+const WORDS: [Opt; 29] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -93,9 +96,19 @@ const WORDS: [Opt; 19] = [
     opt("registration.mode", "invite", true),
     opt("sockets.owner", "", true),
     list("sockets.allow", true),
-    number("archive.keep_days", "0", 36_500),
-    number("archive.keep_mb", "0", 1_000_000),
+    of(Kind::Number(0, 36_500), "archive.keep_days", "0"),
+    of(Kind::Number(0, 1_000_000), "archive.keep_mb", "0"),
     opt("resume.location", "", true),
+    list("contact.abuse", true),
+    list("contact.admin", true),
+    list("contact.feedback", true),
+    list("contact.sales", true),
+    list("contact.security", true),
+    list("contact.status", true),
+    list("contact.support", true),
+    list("turn.services", true),
+    of(Kind::Secret, "turn.secret", ""),
+    of(Kind::Number(60, 30 * 86_400), "turn.ttl_s", "86400"),
     opt("log.format", "text", false),
     opt("log.level", "info", false),
 ];
@@ -110,7 +123,8 @@ impl Opt {
     pub(super) fn text_of(&self, value: toml::Value) -> Result<String, String> {
         let key = self.key;
         match (self.kind, value) {
-            (Kind::Text, toml::Value::String(text)) => Ok(text),
+            (Kind::Text | Kind::Secret, toml::Value::String(text)) => Ok(text),
+            (Kind::Secret, _) => Err(format!("{key} must be text in quotes")),
             (Kind::Text, other) => Err(format!("{key} must be text in quotes, not {other}")),
             (Kind::List, toml::Value::Array(all)) => {
                 let item = |v: &toml::Value| match v.as_str() {
@@ -137,6 +151,8 @@ impl Opt {
         let quoted = |t: &str| toml::Value::String(t.to_owned()).to_string();
         match self.kind {
             Kind::Text => quoted(text),
+            Kind::Secret if text.is_empty() => quoted(text),
+            Kind::Secret => quoted("…"),
             Kind::Switch | Kind::Number(..) => text.to_owned(),
             Kind::List => {
                 let all: Vec<String> = items(text).map(quoted).collect();
@@ -224,6 +240,14 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
         "http.trusted_proxies" => items(value).try_for_each(|item| match Network::parse(item) {
             Some(_) => Ok(()),
             None => Err(format!("{key} has {item:?}; write an address or a network such as \"10.0.0.0/8\"")),
+        }),
+        "turn.services" => items(value).try_for_each(|item| match Service::parse(item) {
+            Some(_) => Ok(()),
+            None => Err(format!("{key} has {item:?}; write stun:HOST:PORT or turn:HOST:PORT?transport=udp")),
+        }),
+        _ if key.starts_with("contact.") => items(value).try_for_each(|item| match item.split_once(':') {
+            Some((scheme, rest)) if !rest.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric()) => Ok(()),
+            _ => Err(format!("{key} has {item:?}; write a URI such as \"mailto:me@example.org\" or \"xmpp:me@example.org\"")),
         }),
         "domain" => match liao_proto::jid::BareJid::new(value) {
             Ok(jid) if jid.node().is_none() && jid.as_str() == value => Ok(()),

@@ -1,25 +1,26 @@
 //! Who is told of a session's presence (RFC 6121 section 4).
 
+use crate::engines::blocking;
 use crate::hooks::Cx;
 use liao_proto::jid::{BareJid, Jid};
 use liao_proto::stanza::Stanza;
 
-/// Contacts that see this account (`from` or `both`).
+/// Contacts that see this account (`from` or `both`), but for those who are blocked.
 pub fn watchers(cx: &Cx<'_>) -> Vec<BareJid> {
     cx.entity
         .roster
         .iter()
-        .filter(|(_, c)| c.from)
+        .filter(|(j, c)| c.from && !blocking::is_blocked(cx.entity, &Jid::from((*j).clone())))
         .map(|(j, _)| j.clone())
         .collect()
 }
 
-/// Contacts that this account sees (`to` or `both`).
+/// Contacts that this account sees (`to` or `both`), but for those who are blocked.
 pub fn watched(cx: &Cx<'_>) -> Vec<BareJid> {
     cx.entity
         .roster
         .iter()
-        .filter(|(_, c)| c.to)
+        .filter(|(j, c)| c.to && !blocking::is_blocked(cx.entity, &Jid::from((*j).clone())))
         .map(|(j, _)| j.clone())
         .collect()
 }

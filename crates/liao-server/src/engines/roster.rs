@@ -1,6 +1,10 @@
-//! The contact list and the subscription states of one account (RFC 6121 sections 2, 3 and appendix A).
+//! The contact list and the subscription states of one account (RFC 6121 sections 2, 3 and appendix A), with its
+//! versions (section 2.6): each change that is pushed has a number greater than all before it, and a contact that was
+//! removed leaves a row that says when.
 
 use crate::hooks::Cx;
+use crate::limits;
+use crate::server::now_ms;
 use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
 use liao_proto::{minidom::rxml, ns, stanza::Stanza};
@@ -28,11 +32,25 @@ pub struct Contact {
     pub approved: bool,
     /// The contact's unanswered request, as it came (section 3.1.3).
     pub request: Option<String>,
-    /// Not in the visible roster: only a request or a pre-approval keeps the row.
+    /// Not in the visible roster: only a request or a pre-approval keeps the row, or that it was there once.
     pub hidden: bool,
+    /// The version at which what is visible of it changed last (section 2.6); 0: it was never visible.
+    pub ver: u64,
+}
+
+/// The row without a contact.
+#[derive(Default, Serialize, Deserialize)]
+struct Begun {
+    /// Versions below this one are not known any more.
+    floor: u64,
 }
 
 impl Contact {
+    /// Nothing is left of it but that it was removed.
+    fn is_removed(&self) -> bool {
+        self.hidden && self.request.is_none() && !self.approved && !self.from
+    }
+
     /// `subscription` (section 2.1.2.5).
     pub fn subscription(&self) -> &'static str {
         match (self.to, self.from) {
@@ -43,10 +61,14 @@ impl Contact {
         }
     }
 
-    /// The `<item/>` (section 2.1.2).
+    /// The `<item/>` (section 2.1.2); of one that is not visible, its removal.
     pub fn to_item(&self, jid: &BareJid) -> Element {
         let mut item = Element::bare("item", ns::ROSTER);
         set(&mut item, "jid", jid.as_str());
+        if self.hidden {
+            set(&mut item, "subscription", "remove");
+            return item;
+        }
         set(&mut item, "subscription", self.subscription());
         if let Some(name) = &self.name {
             set(&mut item, "name", name);
@@ -77,64 +99,129 @@ pub fn set(element: &mut Element, name: &str, value: &str) {
 #[derive(Debug, Default)]
 pub struct Roster {
     contacts: BTreeMap<BareJid, Contact>,
+    /// The version of the whole: that of the last change.
+    ver: u64,
+    floor: u64,
 }
 
 impl Roster {
     /// Reads a stored row; a row that cannot be read is reported and left alone.
     pub fn load(&mut self, key: &str, value: &[u8]) {
-        match (BareJid::new(key), serde_json::from_slice(value)) {
-            (Ok(jid), Ok(contact)) => drop(self.contacts.insert(jid, contact)),
+        if key.is_empty() {
+            let begun: Begun = serde_json::from_slice(value).unwrap_or_default();
+            self.floor = begun.floor;
+            self.ver = self.ver.max(begun.floor);
+            return;
+        }
+        match (BareJid::new(key), serde_json::from_slice::<Contact>(value)) {
+            (Ok(jid), Ok(contact)) => {
+                self.ver = self.ver.max(contact.ver);
+                self.contacts.insert(jid, contact);
+            }
             _ => tracing::error!(contact = key, "a roster row cannot be read"),
         }
     }
 
     /// The contact.
     pub fn get(&self, jid: &BareJid) -> Option<&Contact> {
-        self.contacts.get(jid)
+        self.contacts.get(jid).filter(|c| !c.is_removed())
     }
 
     /// All rows, hidden ones included.
     pub fn iter(&self) -> impl Iterator<Item = (&BareJid, &Contact)> {
-        self.contacts.iter()
+        self.contacts.iter().filter(|(_, c)| !c.is_removed())
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.contacts.len()
+        self.iter().count()
     }
 
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
-        self.contacts.is_empty()
+        self.len() == 0
+    }
+
+    /// The version of the whole (section 2.6.1).
+    pub fn ver(&self) -> u64 {
+        self.ver
+    }
+
+    /// What changed after a version, in order (section 2.6.3). `None`: that is not known, or the whole list is
+    /// shorter.
+    pub fn since(&self, ver: u64) -> Option<Vec<(&BareJid, &Contact)>> {
+        if ver < self.floor || ver > self.ver {
+            return None;
+        }
+        let mut changed: Vec<_> = self.contacts.iter().filter(|(_, c)| c.ver > ver).collect();
+        changed.sort_by_key(|(_, c)| c.ver);
+        let visible = self.contacts.values().filter(|c| !c.hidden).count();
+        (changed.is_empty() || changed.len() < visible).then_some(changed)
     }
 }
 
 /// Stores a contact and pushes what is visible of it to the interested resources (section 2.1.6).
-pub fn put(cx: &mut Cx<'_>, jid: &BareJid, contact: Contact) {
-    let useless = contact.hidden && contact.request.is_none() && !contact.approved && !contact.from;
-    if useless {
+pub fn put(cx: &mut Cx<'_>, jid: &BareJid, mut contact: Contact) {
+    let was = cx.entity.roster.contacts.get(jid);
+    let was_visible = was.is_some_and(|c| !c.hidden);
+    contact.ver = was.map_or(0, |c| c.ver);
+    if was_visible || !contact.hidden {
+        contact.ver = next_version(cx);
+        push(cx, &[contact.to_item(jid)], contact.ver);
+    }
+    if contact.is_removed() && contact.ver == 0 {
         cx.entity.roster.contacts.remove(jid);
-        cx.delete(COLLECTION, jid.as_str());
-        return;
+        return cx.delete(COLLECTION, jid.as_str());
     }
     // Serialising a plain struct of strings and flags cannot fail.
     let value = serde_json::to_vec(&contact).unwrap_or_default();
     cx.put(COLLECTION, jid.as_str(), value);
-    if !contact.hidden {
-        push(cx, contact.to_item(jid));
-    }
     cx.entity.roster.contacts.insert(jid.clone(), contact);
+    forget_removed(cx);
 }
 
 /// Removes a contact and pushes the removal (section 2.5).
 pub fn remove(cx: &mut Cx<'_>, jid: &BareJid) -> Option<Contact> {
-    let old = cx.entity.roster.contacts.remove(jid)?;
-    cx.delete(COLLECTION, jid.as_str());
-    let mut item = Element::bare("item", ns::ROSTER);
-    set(&mut item, "jid", jid.as_str());
-    set(&mut item, "subscription", "remove");
-    push(cx, item);
+    let old = cx.entity.roster.get(jid).cloned()?;
+    let gone = Contact {
+        hidden: true,
+        ..Contact::default()
+    };
+    put(cx, jid, gone);
     Some(old)
+}
+
+/// The number of the next change. Time is in it, so that an account that is made again begins above the one before.
+fn next_version(cx: &mut Cx<'_>) -> u64 {
+    let now = u64::try_from(now_ms()).unwrap_or(0);
+    let next = now.max(cx.entity.roster.ver + 1);
+    if cx.entity.roster.ver == 0 {
+        set_floor(cx, next);
+    }
+    cx.entity.roster.ver = next;
+    next
+}
+
+fn set_floor(cx: &mut Cx<'_>, floor: u64) {
+    cx.entity.roster.floor = floor;
+    let value = serde_json::to_vec(&Begun { floor }).unwrap_or_default();
+    cx.put(COLLECTION, "", value);
+}
+
+/// Drops the oldest of the removed contacts when there are too many.
+fn forget_removed(cx: &mut Cx<'_>) {
+    let rows = cx.entity.roster.contacts.iter();
+    let removed: Vec<_> = rows.filter(|(_, c)| c.is_removed()).collect();
+    if removed.len() <= limits::ROSTER_REMOVED {
+        return;
+    }
+    let oldest = removed.into_iter().min_by_key(|(_, c)| c.ver);
+    let Some((jid, ver)) = oldest.map(|(j, c)| (j.clone(), c.ver)) else {
+        return;
+    };
+    cx.entity.roster.contacts.remove(&jid);
+    cx.delete(COLLECTION, jid.as_str());
+    set_floor(cx, ver);
 }
 
 /// Whether one more row fits.
@@ -142,10 +229,19 @@ pub fn has_room(cx: &Cx<'_>, jid: &BareJid) -> bool {
     cx.entity.roster.get(jid).is_some() || cx.entity.roster.len() < cx.server.bounds.roster_size
 }
 
-/// A roster push: an IQ of type set to each interested resource.
-fn push(cx: &mut Cx<'_>, item: Element) {
+/// A roster push's `<query/>` (sections 2.1.6 and 2.6.3).
+pub fn query(items: &[Element], ver: u64) -> Element {
     let mut query = Element::bare("query", ns::ROSTER);
-    query.append_child(item);
+    set(&mut query, "ver", &ver.to_string());
+    for item in items {
+        query.append_child(item.clone());
+    }
+    query
+}
+
+/// A roster push: an IQ of type set to each interested resource.
+fn push(cx: &mut Cx<'_>, items: &[Element], ver: u64) {
+    let query = query(items, ver);
     let targets: Vec<_> = cx
         .entity
         .sessions

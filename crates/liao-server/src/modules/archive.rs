@@ -14,6 +14,7 @@ use liao_proto::xep::{delay, forward};
 use liao_proto::{minidom::Element, ns};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 pub struct Archive;
@@ -107,7 +108,7 @@ fn failed(iq: &Stanza, bare: &BareJid, error: &dyn std::fmt::Display) -> Stanza 
 /// that no session has more than a page of them in memory.
 fn query(cx: &mut Cx<'_>, iq: &Stanza, query: Query) -> Answer {
     let from = iq.from.as_ref().map(Jid::as_str);
-    let mut sessions = cx.entity.sessions.iter();
+    let mut sessions = cx.entity.sessions.iter_mut();
     let Some(session) = sessions.find(|s| Some(s.full.as_str()) == from) else {
         return Answer::Error(ErrorKind::FORBIDDEN);
     };
@@ -125,12 +126,16 @@ fn query(cx: &mut Cx<'_>, iq: &Stanza, query: Query) -> Answer {
         iq: iq.clone(),
         query,
     };
-    let (turn, server) = (session.query_turn.clone(), cx.server.arc());
+    let (answered, answer) = oneshot::channel();
+    let (before, server) = (session.last_query.replace(answer), cx.server.arc());
     cx.answer_later(async move {
-        let (Some(server), Ok(_turn)) = (server, turn.acquire_owned().await) else {
-            return Some(asked.iq.error(&ErrorKind::INTERNAL_SERVER_ERROR));
-        };
-        asked.answer(&server).await
+        // Whoever drops it has answered, in one way or another.
+        if let Some(before) = before {
+            let _ = before.await;
+        }
+        let answer = asked.answer(&*server?).await;
+        drop(answered);
+        answer
     })
 }
 

@@ -2,6 +2,7 @@
 //! mailbox holds what can wait: presence and "is writing", the latest of each; any other stanza takes all along.
 
 use crate::hooks::{Cx, Inline, Module, Spec};
+use crate::server::Server;
 use liao_proto::{minidom::Element, ns};
 
 pub struct Csi;
@@ -17,6 +18,13 @@ static SPEC: Spec = Spec {
 impl Module for Csi {
     fn spec(&self) -> &'static Spec {
         &SPEC
+    }
+
+    /// Section 4.1.
+    fn stream_features(&self, _: &Server, logged_in: bool, out: &mut String) {
+        if logged_in {
+            out.push_str(&format!("<csi xmlns='{}'/>", ns::CSI));
+        }
     }
 
     fn on_inline(&self, cx: &mut Cx<'_>, session: u64, request: &Element) -> Inline {

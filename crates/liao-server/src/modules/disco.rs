@@ -1,17 +1,21 @@
-//! Service discovery (XEP-0030 sections 3 and 4), derived from what the modules declare.
+//! Service discovery (XEP-0030 sections 3 and 4), derived from what the modules declare; and its hash in the stream
+//! features (XEP-0115 section 6.3), so that clients need not ask again. Presence passes with its capabilities as the
+//! client wrote them: to leave out what a contact has seen (section 8.4) would mean to remember it for each of them.
 
 use crate::engines::roster::set;
 use crate::hooks::{Answer, At, Cx, Module, Spec};
+use crate::server::Server;
 use liao_proto::jid::Jid;
 use liao_proto::stanza::{ErrorKind, Stanza};
+use liao_proto::xep::caps::verification;
 use liao_proto::{minidom::Element, ns};
 
 pub struct Disco;
 
 static SPEC: Spec = Spec {
     name: "disco",
-    xeps: &["0030"],
-    features: &[ns::DISCO_INFO, ns::DISCO_ITEMS],
+    xeps: &["0030", "0115", "0128"],
+    features: &[ns::DISCO_INFO, ns::DISCO_ITEMS, ns::CAPS],
     account_features: &[ns::DISCO_INFO, ns::DISCO_ITEMS],
     iqs: &[
         ("query", ns::DISCO_INFO, At::Domain),
@@ -28,6 +32,16 @@ impl Module for Disco {
         &SPEC
     }
 
+    fn stream_features(&self, server: &Server, logged_in: bool, out: &mut String) {
+        if logged_in {
+            let [node, ver] = capabilities(server);
+            out.push_str(&format!(
+                "<c xmlns='{}' hash='sha-1' node='{node}' ver='{ver}'/>",
+                ns::CAPS
+            ));
+        }
+    }
+
     fn on_iq(&self, cx: &mut Cx<'_>, iq: &Stanza, payload: &Element, at: At) -> Answer {
         if iq.type_.as_deref() != Some("get") {
             return Answer::Error(ErrorKind::NOT_ALLOWED);
@@ -40,9 +54,13 @@ impl Module for Disco {
         let info = payload.ns() == ns::DISCO_INFO;
         let mut query = Element::bare("query", payload.ns());
         match (node, at, info) {
-            ("", _, true) => describe(&mut query, at),
+            ("", At::Domain, true) => query = about(cx.server),
+            ("", At::Account, true) => describe(&mut query, at),
             ("", At::Domain, false) => items(cx, &mut query),
             ("", At::Account, false) => {}
+            (_, At::Domain, true) if node == capabilities(cx.server).join("#") => {
+                query = about(cx.server);
+            }
             (ns::COMMANDS, At::Domain, _) => super::commands::describe(cx, iq, &mut query, info),
             _ => return Answer::Error(ErrorKind::ITEM_NOT_FOUND),
         }
@@ -51,6 +69,21 @@ impl Module for Disco {
         }
         Answer::Result(Some(query))
     }
+}
+
+/// What the server is and can do, with the forms of XEP-0128.
+fn about(server: &Server) -> Element {
+    let mut query = Element::bare("query", ns::DISCO_INFO);
+    describe(&mut query, At::Domain);
+    for form in super::ALL.iter().filter_map(|m| m.server_form(server)) {
+        query.append_child(form);
+    }
+    query
+}
+
+/// XEP-0115 section 4: node and hash.
+fn capabilities(server: &Server) -> [String; 2] {
+    [ns::CAPS_NODE.to_owned(), verification(&about(server))]
 }
 
 /// Section 8: the owner and those who see the owner's presence may ask.

@@ -2,27 +2,40 @@
 
 use crate::engines;
 use crate::hooks::{At, Module};
+use crate::server::Server;
 use liao_proto::minidom::Element;
 use liao_proto::ns;
 use std::sync::OnceLock;
 
+mod activity;
 mod archive;
+mod blocking;
 mod carbons;
 mod commands;
+mod contact;
 mod csi;
 mod disco;
+mod external;
+mod limits;
 mod message;
 mod offline;
 mod ping;
 mod presence;
+mod private;
 mod register;
 mod roster;
 mod session;
 mod subscription;
+mod time;
+mod vcard;
 mod version;
 
 /// All modules.
 pub static ALL: &[&dyn Module] = &[
+    // why first: what is blocked must not reach the others
+    &blocking::Blocking,
+    // why before presence: it takes the words of a farewell
+    &activity::Activity,
     &roster::Roster,
     // why before presence: it takes the subscription types out of the stream of presence
     &subscription::Subscription,
@@ -39,6 +52,12 @@ pub static ALL: &[&dyn Module] = &[
     &session::Session,
     &register::Register,
     &commands::Commands,
+    &private::Private,
+    &vcard::Vcard,
+    &time::Time,
+    &external::External,
+    &contact::Contact,
+    &limits::Limits,
 ];
 
 /// The module that answers an IQ payload.
@@ -49,6 +68,15 @@ pub fn for_iq(name: &str, ns: &str, at: At) -> Option<&'static dyn Module> {
             .iter()
             .any(|(n, s, a)| *n == name && *s == ns && *a == at)
     })
+}
+
+/// The stream features that modules offer.
+pub fn stream_features(server: &Server, logged_in: bool) -> String {
+    let mut out = String::new();
+    for module in ALL {
+        module.stream_features(server, logged_in, &mut out);
+    }
+    out
 }
 
 /// Who is asked when a resource is bound with this `<bind/>` (XEP-0386 section 3.2), in the order of the table: for

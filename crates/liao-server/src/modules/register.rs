@@ -28,7 +28,8 @@ impl Module for Register {
 
     fn on_iq(&self, cx: &mut Cx<'_>, iq: &Stanza, payload: &Element, at: At) -> Answer {
         let Some(from) = iq.from.clone().filter(|f| is_local(cx.server, f)) else {
-            return Answer::Error(ErrorKind::NOT_ALLOWED);
+            // Section 3.2: who is no account here has none to give up.
+            return Answer::Error(ErrorKind::REGISTRATION_REQUIRED);
         };
         let me = from.to_bare();
         if at == At::Account && me != cx.entity.bare {
@@ -38,7 +39,8 @@ impl Module for Register {
             return Answer::Error(ErrorKind::NOT_ALLOWED);
         };
         if iq.type_.as_deref() == Some("get") {
-            let mut form = registration::form();
+            // Section 3.1.1: registered already, and under which name; the password is not known here.
+            let mut form = registration::form(&name);
             form.append_child(Element::bare("registered", ns::REGISTER));
             return Answer::Result(Some(form));
         }

@@ -1,8 +1,9 @@
-//! The roster's IQs: get, set, remove (RFC 6121 section 2).
+//! The roster's IQs: get, set, remove (RFC 6121 section 2), and its versions (2.6).
 
 use crate::engines::roster::{self as engine, Contact};
 use crate::hooks::{Answer, At, Cx, Module, Spec};
 use crate::limits;
+use crate::server::{Server, random_id};
 use liao_proto::jid::{BareJid, Jid};
 use liao_proto::stanza::{ErrorKind, Stanza};
 use liao_proto::{minidom::Element, ns};
@@ -22,6 +23,13 @@ impl Module for Roster {
         &SPEC
     }
 
+    fn stream_features(&self, _: &Server, logged_in: bool, out: &mut String) {
+        if logged_in {
+            // Section 2.6.1.
+            out.push_str(&format!("<ver xmlns='{}'/>", ns::ROSTER_VER));
+        }
+    }
+
     fn on_iq(&self, cx: &mut Cx<'_>, iq: &Stanza, payload: &Element, _: At) -> Answer {
         let Some(from) = &iq.from else {
             return Answer::Error(ErrorKind::FORBIDDEN);
@@ -31,7 +39,7 @@ impl Module for Roster {
             return Answer::Error(ErrorKind::FORBIDDEN);
         }
         match iq.type_.as_deref() {
-            Some("get") => get(cx, from),
+            Some("get") => get(cx, iq, payload),
             _ => match change(cx, payload) {
                 Ok(()) => Answer::Result(None),
                 Err(error) => Answer::Error(error),
@@ -40,8 +48,11 @@ impl Module for Roster {
     }
 }
 
-/// Section 2.1.3 and 2.2.
-fn get(cx: &mut Cx<'_>, from: &Jid) -> Answer {
+/// Section 2.1.3 and 2.2; 2.6.3 for a client that knows an earlier version.
+fn get(cx: &mut Cx<'_>, iq: &Stanza, payload: &Element) -> Answer {
+    let Some(from) = &iq.from else {
+        return Answer::Error(ErrorKind::FORBIDDEN);
+    };
     if let Some(session) = cx
         .entity
         .sessions
@@ -50,11 +61,26 @@ fn get(cx: &mut Cx<'_>, from: &Jid) -> Answer {
     {
         session.interested = true;
     }
-    let mut query = Element::bare("query", ns::ROSTER);
-    for (jid, contact) in cx.entity.roster.iter().filter(|(_, c)| !c.hidden) {
-        query.append_child(contact.to_item(jid));
+    let known = payload.attr("ver").and_then(|v| v.parse().ok());
+    if let Some(changed) = known.and_then(|ver| cx.entity.roster.since(ver)) {
+        let pushes: Vec<Stanza> = changed
+            .into_iter()
+            .map(|(jid, c)| {
+                let query = engine::query(&[c.to_item(jid)], c.ver);
+                Stanza::iq("set", &random_id())
+                    .to(from.clone())
+                    .child(&query)
+            })
+            .collect();
+        // The answer comes first, and the changes take the same way behind it.
+        cx.route(iq.result());
+        pushes.into_iter().for_each(|push| cx.route(push));
+        return Answer::Later;
     }
-    Answer::Result(Some(query))
+    let roster = &cx.entity.roster;
+    let visible = roster.iter().filter(|(_, c)| !c.hidden);
+    let items: Vec<Element> = visible.map(|(jid, c)| c.to_item(jid)).collect();
+    Answer::Result(Some(engine::query(&items, roster.ver())))
 }
 
 /// Section 2.3.3 (errors), 2.4 and 2.5.

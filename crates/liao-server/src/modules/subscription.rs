@@ -4,7 +4,9 @@ use crate::engines::presence;
 use crate::engines::roster::{self as engine, Contact};
 use crate::entity::Behind;
 use crate::hooks::{Cx, Flow, Module, SessionChange, Spec};
+use crate::server::Server;
 use liao_proto::jid::{BareJid, Jid};
+use liao_proto::ns;
 use liao_proto::stanza::{Kind, Stanza};
 
 pub struct Subscription;
@@ -19,6 +21,13 @@ static SPEC: Spec = Spec {
 impl Module for Subscription {
     fn spec(&self) -> &'static Spec {
         &SPEC
+    }
+
+    fn stream_features(&self, _: &Server, logged_in: bool, out: &mut String) {
+        if logged_in {
+            // Section 3.4: approval before the request is taken.
+            out.push_str(&format!("<sub xmlns='{}'/>", ns::PRE_APPROVAL));
+        }
     }
 
     fn on_send(&self, cx: &mut Cx<'_>, _session: u64, stanza: &mut Stanza) -> Flow {

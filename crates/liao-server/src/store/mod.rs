@@ -206,8 +206,9 @@ pub trait Counted: Send + std::marker::Sync {
     fn stream(&self) -> i64;
     /// `h` as it will be once these stanzas, too, are done.
     fn h_with(&self, done: &[u64]) -> u64;
-    /// Something of these stanzas, and `h`, are on the disk. Called on the writer's thread: must not block.
-    fn committed(&self, touched: &[u64], h: u64);
+    /// Something of these stanzas is on the disk, with these all of them, and so is `h`. Called on the writer's thread:
+    /// must not block.
+    fn committed(&self, touched: &[u64], done: &[u64], h: u64);
 }
 
 /// The stanza of a stream that a commit is for.

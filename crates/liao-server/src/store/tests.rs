@@ -427,7 +427,7 @@ impl Counted for Stream {
             .take_while(|n| done.contains(n) || lock(&self.1).contains(n))
             .count() as u64
     }
-    fn committed(&self, touched: &[u64], _: u64) {
+    fn committed(&self, touched: &[u64], _: &[u64], _: u64) {
         lock(&self.1).extend(touched);
     }
 }

@@ -438,7 +438,7 @@ impl Writer {
         }
         drop(tail);
         for c in counting.into_values() {
-            c.stream.committed(&c.touched, c.h);
+            c.stream.committed(&c.touched, &c.done, c.h);
         }
     }
 

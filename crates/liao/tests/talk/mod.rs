@@ -53,6 +53,7 @@ pub fn read(text: &str) -> Result<Vec<Step>, String> {
 struct Session {
     wire: Wire,
     full: String,
+    features: Option<Element>,
     news: VecDeque<Element>,
 }
 
@@ -63,6 +64,7 @@ pub struct Stage {
     c2s: String,
     c2s_tls: String,
     accounts: Vec<String>,
+    environment: Vec<(String, String)>,
     sessions: BTreeMap<String, Session>,
     last: BTreeMap<String, String>,
     variables: Variables,
@@ -84,6 +86,7 @@ impl Stage {
             c2s: String::new(),
             c2s_tls: String::new(),
             accounts: Vec::new(),
+            environment: Vec::new(),
             sessions: BTreeMap::new(),
             last: BTreeMap::new(),
             variables: Variables::new(),
@@ -102,6 +105,7 @@ impl Stage {
         for name in ["C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS"] {
             command.env(format!("LIAO_LISTEN_{name}"), "127.0.0.1:0");
         }
+        command.envs(self.environment.iter().cloned());
         let server = Program::start(&mut command);
         server.hears("certificate");
         let text = std::fs::read_to_string(self.folder.join("data/addresses.json")).unwrap();
@@ -111,28 +115,35 @@ impl Stage {
         self.server = Some(server);
     }
 
-    fn account(&mut self, name: &str) -> Result<(), String> {
-        if self.accounts.iter().any(|a| a == name) {
-            return Ok(());
-        }
+    /// `liao admin` on the server's data: what it prints.
+    fn admin(&self, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
         command
             .args(["admin", "--data"])
             .arg(self.folder.join("data"));
-        let made = command
-            .args(["user", "add", &name.to_lowercase()])
-            .env("LIAO_PASSWORD", "secret")
-            .output();
-        let made = made.map_err(wrong)?;
-        if !made.status.success() {
-            return Err(String::from_utf8_lossy(&made.stderr).into_owned());
+        let done = command.args(args).env("LIAO_PASSWORD", "secret").output();
+        let done = done.map_err(wrong)?;
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
         }
+        Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+
+    fn account(&mut self, name: &str) -> Result<(), String> {
+        if self.accounts.iter().any(|a| a == name) {
+            return Ok(());
+        }
+        self.admin(&["user", "add", &name.to_lowercase()])?;
+        self.known(name);
+        Ok(())
+    }
+
+    fn known(&mut self, name: &str) {
         self.accounts.push(name.to_owned());
         self.variables.insert(
             name.to_owned(),
             format!("{}@localhost", name.to_lowercase()),
         );
-        Ok(())
     }
 
     async fn connect(&mut self, key: &str, silently: bool) -> Result<(), String> {
@@ -150,6 +161,7 @@ impl Stage {
         let mut session = Session {
             wire,
             full: String::new(),
+            features: None,
             news: VecDeque::new(),
         };
         if !silently {
@@ -170,6 +182,7 @@ impl Stage {
         let mut session = Session {
             wire: Wire::bound(io, bindings, Limits::default()),
             full: String::new(),
+            features: None,
             news: VecDeque::new(),
         };
         session.begin_with_news().await?;
@@ -181,6 +194,16 @@ impl Stage {
     async fn authenticate(&mut self, name: &str, key: &str) -> Result<(), String> {
         self.account(name)?;
         self.connect(key, false).await?;
+        if let Some(failure) = self.sasl(name, key).await? {
+            return Err(format!("{name} is not let in: {}", String::from(&failure)));
+        }
+        let session = self.sessions.get_mut(key).ok_or("no session")?;
+        session.wire.restart();
+        session.begin().await
+    }
+
+    /// SCRAM; the failure if there is one.
+    async fn sasl(&mut self, name: &str, key: &str) -> Result<Option<Element>, String> {
         let session = self.sessions.get_mut(key).ok_or("no session")?;
         let mut sasl =
             Client::new(Mechanism::ScramSha256, &name.to_lowercase(), "secret").map_err(wrong)?;
@@ -204,12 +227,13 @@ impl Stage {
                         ))
                         .await?;
                 }
-                "success" => break sasl.finish(&data).map_err(wrong)?,
-                other => return Err(format!("{name} is not let in: {other}")),
+                "success" => {
+                    sasl.finish(&data).map_err(wrong)?;
+                    return Ok(None);
+                }
+                _ => return Ok(Some(answer)),
             }
         }
-        session.wire.restart();
-        session.begin().await
     }
 
     async fn login(&mut self, name: &str, resource: &str) -> Result<String, String> {
@@ -370,6 +394,44 @@ impl Stage {
                 self.server = None;
                 self.open();
             }
+            ["the", "server", "is", "configured:"] => {
+                self.sessions.clear();
+                self.server = None;
+                let lines = step.block.lines().filter_map(|l| l.trim().split_once('='));
+                self.environment
+                    .extend(lines.map(|(k, v)| (k.to_owned(), v.to_owned())));
+                self.open();
+            }
+            [who, "is", "an", "administrator"] => {
+                self.admin(&["user", "add", "--admin", &who.to_lowercase()])?;
+                self.known(who);
+            }
+            ["liao", "admin", ref args @ .., "says:"] => {
+                let said = self.admin(args)?;
+                let block = self.filled(&step.block)?;
+                let missing = block.lines().map(str::trim).find(|l| !said.contains(l));
+                if let Some(line) = missing {
+                    return Err(format!("{line:?} is missing in:\n{said}"));
+                }
+            }
+            ["liao", "admin", ref args @ ..] => drop(self.admin(args)?),
+            [who, "sees", "the", "features:"] => {
+                let block = self.filled(&step.block)?;
+                let features = self.session(who)?.features.clone();
+                let features = features.ok_or("no features were seen")?;
+                matches(&parse(&block)?, &features, &mut self.variables)?;
+            }
+            [who, "is", "refused", "with", condition] => {
+                self.connect(who, false).await?;
+                let said = self.sasl(who, who).await?;
+                if !said
+                    .as_ref()
+                    .is_some_and(|f| f.has_child(condition, ns::SASL))
+                {
+                    return Err(format!("the login ended with {said:?}"));
+                }
+                self.sessions.remove(who);
+            }
             [one, "and", two, "are", "friends"] => self.friends(one, two).await?,
             [who, "logs", "in", "at", resource] => drop(self.login(who, resource).await?),
             [who, "is", "online", "at", resource] => {
@@ -451,6 +513,7 @@ impl Session {
         match self.event().await? {
             Event::Open(_) => {
                 let features = self.element().await?;
+                self.features = Some(features.clone());
                 self.news.push_back(features);
                 Ok(())
             }
