@@ -487,20 +487,22 @@ impl Device {
     }
 
     fn heard(&mut self, frame: &Frame) {
-        if frame.attr("type") == Some("error") {
-            return self.refused(frame);
-        }
         let Some(dom) = frame.to_dom() else { return };
         let inner = ["received", "sent"]
             .iter()
             .find_map(|n| dom.get_child(n, ns::CARBONS));
         let Some(carbon) = inner else {
-            return self.saw(&dom);
+            return match frame.attr("type") {
+                Some("error") => self.refused(frame),
+                _ => self.saw(&dom),
+            };
         };
         let copy = carbon
             .get_child("forwarded", ns::FORWARD)
             .and_then(|f| f.children().find(|c| c.name() == "message"));
         match copy {
+            // What another device of the account was refused.
+            Some(copy) if copy.attr("type") == Some("error") => {}
             Some(copy) if carbon.name() == "received" => self.saw(copy),
             Some(copy) => {
                 let key = format!("sent {}", copy.attr("id").unwrap_or_default());
