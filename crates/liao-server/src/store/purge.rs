@@ -50,10 +50,14 @@ impl Writer {
         let Some(id) = name_id(&self.connection, owner)? else {
             return Ok(());
         };
-        let newest = lock(&self.tail)
-            .owners
-            .get(&id)
-            .and_then(|m| m.get(&seq).copied());
+        let fresh = self.fresh.iter().find(|(o, s, _)| (*o, *s) == (id, seq));
+        let newest = match fresh {
+            Some((.., entry)) => Some(*entry),
+            None => lock(&self.tail)
+                .owners
+                .get(&id)
+                .and_then(|m| m.get(&seq).copied()),
+        };
         let message = match newest {
             Some(entry) if entry.kept => entry.message,
             Some(_) => return Ok(()),

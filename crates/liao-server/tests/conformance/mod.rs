@@ -3,8 +3,11 @@
 
 mod model;
 
-use liao_server::store::{At, Commit, Committed, NewMessage, Op, PageError, PageQuery, Store};
+use liao_server::store::{
+    At, Commit, Committed, NewMessage, Op, Page, PageError, PageQuery, Store,
+};
 use model::Model;
+use std::collections::BTreeSet;
 use std::sync::mpsc;
 
 /// What the suite needs of an engine.
@@ -294,7 +297,21 @@ impl Suite {
                     ..PageQuery::default()
                 };
                 let page = store.page(owner, query.clone()).await.unwrap();
-                assert_eq!(Some(page), self.model.page(owner, &query), "{owner}");
+                let wanted = self.model.page(owner, &query).unwrap();
+                let seqs = |p: &Page| p.rows.iter().map(|r| r.seq).collect::<BTreeSet<_>>();
+                let (got, all) = (seqs(&page), seqs(&wanted));
+                let (missing, extra) = (&all - &got, &got - &all);
+                let none = missing.is_empty() && extra.is_empty();
+                assert!(
+                    none,
+                    "{owner}: {missing:?} are missing, {extra:?} should not be there"
+                );
+                assert!(
+                    page == wanted,
+                    "{owner}: as many, not the same; count {:?} {:?}",
+                    page.count,
+                    wanted.count
+                );
             }
         }
     }
