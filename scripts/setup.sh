@@ -21,11 +21,11 @@ fi
 if [ "$1" = test ]; then
     command -v python3 >/dev/null || install python3 python3-venv
     if command -v python3 >/dev/null; then
-        if ! .venv/bin/python -c 'import slixmpp' 2>/dev/null; then
+        if ! .venv/bin/python -c 'import slixmpp, aiohttp' 2>/dev/null; then
             python3 -m venv .venv 2>/dev/null || { install python3-venv; python3 -m venv .venv; }
             .venv/bin/pip install -q -r tests/interop/requirements.txt
         fi
-        .venv/bin/python -c 'import slixmpp' 2>/dev/null ||
+        .venv/bin/python -c 'import slixmpp, aiohttp' 2>/dev/null ||
             missing "slixmpp in .venv" "python3 -m venv .venv && .venv/bin/pip install -r tests/interop/requirements.txt"
     else
         missing "Python 3" "apt-get install python3 python3-venv"

@@ -139,6 +139,7 @@ async def talk(addresses):
     await together(alice, addresses)
     await joins(alice, port)
     await resumes(alice, port)
+    await sends_files(port)
     await alice.disconnect()
     await bob.disconnect()
 
@@ -256,6 +257,29 @@ async def resumes(alice, port):
     await alice.until("message", says("resumed"))
     await bob.disconnect()
     step("slixmpp resumes after a cut: 50 messages, each once, in order")
+
+
+async def sends_files(port):
+    """A file goes up and comes down with the foreign client's own HTTP, over TLS that it checks (XEP-0363)."""
+    # Read when the plugin loads its HTTP client.
+    os.environ["SSL_CERT_FILE"] = str(data / "tls" / "cert.pem")
+    bob = Person("bob", port)
+    bob.register_plugin("xep_0363")
+    await bob.go()
+    import aiohttp
+    upload = bob.plugin["xep_0363"]
+    for purpose, name, body in ((None, "très cool 猫.txt", os.urandom(5_000_000)), ("profile", "me.png", b"picture")):
+        file = pathlib.Path(folder.name) / name
+        file.write_bytes(body)
+        kind = "image/png" if purpose else "text/plain"
+        url = await upload.upload_file(file, content_type=kind, domain="localhost", purpose=purpose)
+        async with aiohttp.ClientSession() as session:
+            async with session.get(url) as answer:
+                assert answer.status == 200 and await answer.read() == body
+            async with session.get(url, headers={"Range": "bytes=2-4"}) as answer:
+                assert answer.status == 206 and await answer.read() == body[2:5]
+    await bob.disconnect()
+    step("slixmpp finds the upload service, sends files and fetches them")
 
 
 async def again(addresses):

@@ -106,6 +106,10 @@ pub const CREATE_ACCOUNT: &str = "urn:xmpp:invite#create-account";
 pub const PREAUTH: &str = "urn:xmpp:pars:0";
 /// XEP-0445 stream feature.
 pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
+/// XEP-0363.
+pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
+/// XEP-0363 section "Upload purpose".
+pub const UPLOAD_PURPOSE: &str = "urn:xmpp:http:upload:purpose:0";
 /// XEP-0478.
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0156 over HTTP (host-meta link relation).

@@ -2,6 +2,7 @@
 //! the same on the store itself.
 
 use crate::accounts::{AccountError, Accounts, INVITE_TTL, REPORTED};
+use crate::engines::uploads::Uploads;
 use crate::listener::Reloader;
 use crate::store::{Store, Sync};
 use liao_proto::jid::BareJid;
@@ -82,6 +83,7 @@ async fn running(at: &Reloader, request: &Value) -> Value {
                 "commits": stats.commits.load(Ordering::Relaxed),
             })
         }
+        "uploads" => usage(&server.store).await,
         "reload" => match at.reload() {
             Ok(words) => json!({"ok": true, "message": words}),
             Err(error) => refuse(&format!("{error}; the old configuration stays")),
@@ -105,6 +107,19 @@ async fn running(at: &Reloader, request: &Value) -> Value {
             }
             Err(error) => refuse(&error.to_string()),
         },
+    }
+}
+
+/// Files by account.
+async fn usage(store: &Store) -> Value {
+    match Uploads::usage(store).await {
+        Ok(all) => {
+            let row = |(jid, files, bytes): &(String, u64, u64)| json!({"jid": jid, "files": files, "bytes": bytes});
+            let bytes: u64 = all.iter().map(|(.., bytes)| bytes).sum();
+            let rows: Vec<Value> = all.iter().map(row).collect();
+            json!({"ok": true, "uploads": rows, "bytes": bytes})
+        }
+        Err(error) => refuse(&error.to_string()),
     }
 }
 
@@ -201,12 +216,18 @@ async fn offline(
         .or(known)
         .unwrap_or_else(|| "localhost".to_owned());
     let accounts = Accounts::open(store.clone(), &domain).await?;
-    let mut answer = on_accounts(
-        &accounts,
-        request["do"].as_str().unwrap_or_default(),
-        request,
-    )
-    .await?;
+    let what = request["do"].as_str().unwrap_or_default();
+    let mut answer = match what {
+        "uploads" => usage(&store).await,
+        _ => on_accounts(&accounts, what, request).await?,
+    };
+    if what == "user-del"
+        && let Some(jid) = answer["jid"].as_str().and_then(|j| BareJid::new(j).ok())
+        && let Err(error) = Uploads::new(store.clone()).forget(&jid).await
+    {
+        // The next start clears what is left.
+        tracing::warn!(%jid, %error, "the files of a removed account are still here");
+    }
     if let Ok(invite) = serde_json::from_value::<crate::accounts::Invite>(answer["invite"].take()) {
         answer["uris"] = json!([liao_proto::xep::invite::register_uri(
             &domain,

@@ -91,6 +91,38 @@ pub const RESUME_S: u64 = 600;
 pub const ENDED_STREAMS: usize = 10_000;
 /// Callers of the sockets gateway at once, TCP and UDP together.
 pub const GATEWAY_CALLERS: usize = 256;
+/// Seconds for which a slot waits for its file (XEP-0363 section "Implementation Notes" recommends 300).
+pub const UPLOAD_SLOT_S: u64 = 300;
+/// Slots of one account that wait for their file: an album goes out one picture after the other.
+pub const UPLOAD_SLOTS: u32 = 50;
+/// Slots that one account asks for in [`UPLOAD_RATE_S`].
+pub const UPLOAD_SLOTS_RATE: u32 = 500;
+/// Seconds after which they are counted anew.
+pub const UPLOAD_RATE_S: u64 = 600;
+/// Files of one account: each costs a few rows and a name in a folder.
+pub const UPLOAD_FILES: u32 = 20_000;
+/// Bytes of one file for a profile: a picture of oneself, not an album.
+pub const UPLOAD_PROFILE_FILE_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of all files for a profile; the oldest go, as what they showed was replaced.
+pub const UPLOAD_PROFILE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of the disk that files leave to the messages.
+pub const UPLOAD_DISK_RESERVE: u64 = 512 * 1024 * 1024;
+/// Files on their way at once, up and down: each holds [`UPLOAD_CHUNK_BYTES`] and the buffers of a connection.
+pub const UPLOAD_TRANSFERS: usize = 256;
+/// How many of them with one address.
+pub const UPLOAD_TRANSFERS_PER_ADDRESS: usize = 64;
+/// Bytes read from or written to the disk at once.
+pub const UPLOAD_CHUNK_BYTES: usize = 128 * 1024;
+/// Seconds in which [`TRANSFER_WINDOW_BYTES`] of an upload must arrive, or it has failed.
+pub const TRANSFER_WINDOW_S: u64 = 60;
+/// The slowest network that counts as one: 1 KiB in a second.
+pub const TRANSFER_WINDOW_BYTES: u64 = 60 * 1024;
+/// Seconds between two looks for files whose time is over; they are not given out meanwhile.
+pub const UPLOAD_SWEEP_S: u64 = 600;
+/// Files that are cleared away before others get their turn at the disk.
+pub const UPLOAD_SWEEP: usize = 64;
+/// Accounts whose sums of files are kept in memory, about 200 bytes each.
+pub const UPLOAD_ACCOUNTS: usize = 20_000;
 
 /// One of [`BOUNDS`].
 #[derive(Debug)]
@@ -149,4 +181,5 @@ bounds! {
     idle_ping_s: u64 = IDLE_PING_S, 15, 3_600;
     resume_s: u64 = RESUME_S, 1, 86_400;
     gateway_callers: usize = GATEWAY_CALLERS, 1, 10_000;
+    transfer_window_s: u64 = TRANSFER_WINDOW_S, 1, 3_600;
 }

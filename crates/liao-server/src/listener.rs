@@ -3,12 +3,13 @@
 use crate::accounts::{AccountError, Accounts};
 use crate::c2s;
 use crate::config::{Config, ConfigError};
+use crate::engines::uploads::Uploads;
 use crate::limits;
 use crate::mailbox::End;
 use crate::peer::Peer;
 use crate::places::Places;
 use crate::server::Server;
-use crate::services::{Service, sockets::Gateway};
+use crate::services::{Service, sockets::Gateway, upload::Upload};
 use crate::store::{Store, StoreError};
 use crate::{admin, banner, http, lan};
 use liao_net::Wire;
@@ -238,6 +239,11 @@ pub async fn serve(
         accounts,
         shards,
     );
+    let uploads = Uploads::new(store.clone());
+    tokio::spawn(uploads.clone().sweep());
+    if let Some(host) = config.public_host() {
+        let _ = server.link.set(host.to_owned());
+    }
     let (mut c2s_at, mut https_at, mut http_at) = (None, None, None);
     let mut lines = Vec::new();
     let mut addresses = serde_json::Map::new();
@@ -255,7 +261,7 @@ pub async fn serve(
         tokio::spawn(accept(server.clone(), listener, c2s_config, true));
     }
     if let Some((listener, address)) = bind(&config, "https").await? {
-        note("https", "HTTPS, WebSocket", address);
+        note("https", "HTTPS, WebSocket, files", address);
         https_at = Some(address);
         let near = lan::addresses_of(address);
         let host = match near.first() {
@@ -265,18 +271,27 @@ pub async fn serve(
             _ => domain.to_string(),
         };
         let _ = server.link.set(format!("{host}:{}", address.port()));
-        tokio::spawn(http::tls(server.clone(), listener, https_config));
+        tokio::spawn(http::tls(
+            server.clone(),
+            uploads.clone(),
+            listener,
+            https_config,
+        ));
     }
     if let Some((listener, address)) = bind(&config, "http").await? {
         note("http", "HTTP", address);
         http_at = Some(address);
-        tokio::spawn(http::plain(server.clone(), listener));
+        tokio::spawn(http::plain(server.clone(), uploads.clone(), listener));
     }
     let gateway = Gateway::new(&domain);
-    let services: Vec<Arc<dyn Service>> = gateway
+    let mut services: Vec<Arc<dyn Service>> = gateway
         .iter()
         .map(|g| g.clone() as Arc<dyn Service>)
         .collect();
+    if server.link.get().is_some() {
+        // Section "Requesting a slot": there must be TLS.
+        services.extend(Upload::new(&domain, uploads).map(|u| Arc::new(u) as Arc<dyn Service>));
+    }
     let _ = server.services.set(services);
     if let (Some(gateway), Some((tcp, udp, address))) = (gateway, bind_sockets(&config).await?) {
         note("sockets", "plain sockets (TCP, UDP)", address);

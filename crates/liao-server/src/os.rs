@@ -1,4 +1,4 @@
-//! What depends on the operating system: file modes. Tested on Linux only.
+//! What depends on the operating system: file modes, folders on the disk, free space. Tested on Linux only.
 
 use std::fs::File;
 use std::io;
@@ -25,6 +25,27 @@ pub fn private_file(path: &Path) -> io::Result<File> {
         options.mode(0o600);
     }
     options.open(path)
+}
+
+/// Presses a folder's names onto the disk: what was renamed into it stays.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    Ok(())
+}
+
+/// Bytes that the disk of a folder still takes.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    {
+        let disk = rustix::fs::statvfs(path).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
 }
 
 /// Writes a small file at once: a reader sees the old one or the new one.

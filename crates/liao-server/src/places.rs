@@ -5,8 +5,10 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 /// The places of one listener. Cheap to clone; all clones are one.
 #[derive(Debug, Clone)]
@@ -59,18 +61,41 @@ impl Drop for Place {
 }
 
 /// A stream that holds its place as long as it lives. Proxies that are trusted have none: many come by them.
+/// Who does not take what is written to it for so long loses it, with all that was held for it.
 pub struct Held<S> {
     stream: S,
     _place: Option<Place>,
+    stall: Duration,
+    /// Set while nothing can be written.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Held<S> {
     /// Keeps both together.
-    pub fn new(stream: S, place: Option<Place>) -> Held<S> {
+    pub fn new(stream: S, place: Option<Place>, stall: Duration) -> Held<S> {
         Held {
             stream,
             _place: place,
+            stall,
+            stalled: None,
         }
+    }
+
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.stalled = None;
+            return write;
+        }
+        let stall = self.stall;
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -90,7 +115,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let write = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(cx, write)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
@@ -103,6 +129,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_read_loses_the_connection() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut reader, stream) = tokio::io::duplex(64);
+        let mut held = Held::new(stream, None, Duration::from_millis(50));
+        for _ in 0..10 {
+            held.write_all(&[0; 64]).await.unwrap();
+            reader.read_exact(&mut [0; 64]).await.unwrap();
+        }
+        let error = held.write_all(&[0; 65]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn an_address_has_its_bound_and_gets_its_places_back() {

@@ -231,6 +231,9 @@ impl Server {
 
     /// An account is gone: its sessions end, and those who saw it are told.
     pub fn account_removed(&self, bare: &BareJid) {
+        for service in self.services.get().into_iter().flatten() {
+            service.account_removed(bare);
+        }
         self.post(
             bare.clone(),
             Item::Do(Box::new(|cx| {

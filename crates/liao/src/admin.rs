@@ -67,6 +67,7 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
         AdminVerb::Reports { clear } => json!({"do": "reports", "clear": clear}),
         AdminVerb::Sessions => json!({"do": "sessions"}),
         AdminVerb::Stats => json!({"do": "stats"}),
+        AdminVerb::Uploads => json!({"do": "uploads"}),
         AdminVerb::Reload => json!({"do": "reload"}),
     })
 }
@@ -115,9 +116,9 @@ fn show(answer: &Value) {
 }
 
 /// What is shown of the rows of lists, in this order.
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 13] = [
     "jid", "admin", "created", "peer", "carrier", "since", "time", "by", "reason", "text",
-    "messages",
+    "messages", "files", "bytes",
 ];
 
 fn row(row: &Value) {
@@ -125,10 +126,11 @@ fn row(row: &Value) {
         Value::Object(fields) => {
             let words: Vec<String> = COLUMNS
                 .iter()
-                .filter_map(|k| fields.get(*k))
-                .map(|v| match v {
+                .filter_map(|k| Some((*k, fields.get(*k)?)))
+                .map(|(k, v)| match v {
                     Value::String(s) => s.clone(),
                     Value::Bool(true) => "admin".to_owned(),
+                    Value::Number(n) => format!("{n} {k}"),
                     Value::Array(all) => all
                         .iter()
                         .filter_map(Value::as_str)

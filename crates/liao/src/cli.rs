@@ -297,6 +297,8 @@ pub enum AdminVerb {
     Sessions,
     /// Figures of the running server.
     Stats,
+    /// What the files of each account take.
+    Uploads,
     /// Read the configuration and the certificate again.
     Reload,
 }

@@ -153,8 +153,9 @@ const XEPS: &[(&str, &str, Known)] = &[
 /// XEPs that live outside of the modules: number, file under `crates/`, words that this file must have.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("0082", "liao-proto/src/xep/delay.rs", "XEP-0082"),
-    ("0156", "liao-server/src/http.rs", "XEP-0156"),
+    ("0156", "liao-server/src/http/host_meta.rs", "XEP-0156"),
     ("0198", "liao-server/src/acks.rs", "XEP-0198"),
+    ("0363", "liao-server/src/services/upload.rs", "XEP-0363"),
     ("0368", "liao-server/src/listener.rs", "xmpp-client"),
     ("0386", "liao-server/src/c2s/bind.rs", "XEP-0386"),
     ("0388", "liao-server/src/c2s/sasl2.rs", "XEP-0388"),
@@ -171,7 +172,7 @@ const RFCS: &[(&str, &str, &str, &str, &str)] = &[
     ("6120", "XMPP: Core", "in part: client to server; servers do not talk to each other yet", "liao-server/src/c2s/mod.rs", "RFC 6120"),
     ("6121", "XMPP: Instant Messaging and Presence", "in part: servers do not talk to each other yet", "liao-server/src/modules/subscription.rs", "RFC 6121"),
     ("7301", "TLS ALPN", "yes", "liao-net/src/tls.rs", "RFC 7301"),
-    ("7395", "XMPP over WebSocket", "yes", "liao-server/src/http.rs", "RFC 7395"),
+    ("7395", "XMPP over WebSocket", "yes", "liao-server/src/http/websocket.rs", "RFC 7395"),
     ("7590", "Use of TLS in XMPP", "yes", "liao-net/src/tls.rs", "RFC 7590"),
     ("7677", "SCRAM-SHA-256", "yes, and -PLUS", "liao-proto/src/sasl/scram.rs", "RFC 7677"),
     ("9266", "Channel Bindings for TLS 1.3", "yes; not through a WebSocket", "liao-net/src/binding.rs", "RFC 9266"),

@@ -7,3 +7,4 @@ pub mod external;
 pub mod forms;
 pub mod forward;
 pub mod invite;
+pub mod upload;

@@ -243,6 +243,11 @@ impl Config {
         self.get("registration.mode")
     }
 
+    /// `HOST[:PORT]` under which others reach the HTTPS side, if the administrator says it.
+    pub(crate) fn public_host(&self) -> Option<&str> {
+        host_of(self.get("http.public_url"))
+    }
+
     /// The bounds in force.
     pub fn bounds(&self) -> Bounds {
         Bounds::read(|key| self.get(key).parse().ok())
@@ -284,6 +289,14 @@ impl Config {
         let differs = |o: &&Opt| !o.live && self.get(o.key) != new.get(o.key);
         OPTIONS.iter().filter(differs).map(|o| o.key).collect()
     }
+}
+
+/// `HOST[:PORT]` of an HTTPS address without a path.
+pub(crate) fn host_of(url: &str) -> Option<&str> {
+    let host = url.strip_prefix("https://")?;
+    let host = host.strip_suffix('/').unwrap_or(host);
+    let good = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    (!host.is_empty() && host.chars().all(good)).then_some(host)
 }
 
 /// The line on which a key stands, counted from 1.

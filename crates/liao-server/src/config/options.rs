@@ -81,7 +81,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 29] = [
+const WORDS: [Opt; 33] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -90,6 +90,7 @@ const WORDS: [Opt; 29] = [
     opt("listen.http", "127.0.0.1:5280", false),
     opt("listen.https", "127.0.0.1:5281", false),
     opt("listen.sockets", "127.0.0.1:8080", false),
+    opt("http.public_url", "", false),
     list("http.trusted_proxies", true),
     opt("tls.certificate", "", true),
     opt("tls.key", "", true),
@@ -99,6 +100,11 @@ const WORDS: [Opt; 29] = [
     of(Kind::Number(0, 36_500), "archive.keep_days", "0"),
     of(Kind::Number(0, 1_000_000), "archive.keep_mb", "0"),
     opt("resume.location", "", true),
+    // A file's size is a whole number of bytes below 2^53, which every client can hold.
+    of(Kind::Number(1, 1 << 32), "upload.max_file_mb", "1024"),
+    of(Kind::Number(1, 1 << 32), "upload.quota_mb", "5120"),
+    // 0: as long as the quota allows.
+    of(Kind::Number(0, 36_500), "upload.keep_days", "90"),
     list("contact.abuse", true),
     list("contact.admin", true),
     list("contact.feedback", true),
@@ -237,6 +243,10 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
         "resume.location" => Err(format!(
             "{key} is {value:?}; write a host, or HOST:PORT, such as \"node1.example.org:5222\" or \"[2001:db8::1]:5222\""
         )),
+        "http.public_url" if !value.is_empty() => match crate::config::host_of(value) {
+            Some(_) => Ok(()),
+            None => Err(format!("{key} is {value:?}; write it as \"https://chat.example.org\", with a port if it is not 443, without a path")),
+        },
         "http.trusted_proxies" => items(value).try_for_each(|item| match Network::parse(item) {
             Some(_) => Ok(()),
             None => Err(format!("{key} has {item:?}; write an address or a network such as \"10.0.0.0/8\"")),

@@ -7,3 +7,4 @@ pub mod matching;
 pub mod offline;
 pub mod presence;
 pub mod roster;
+pub mod uploads;

@@ -1,9 +1,11 @@
 //! Services at addresses of their own. The router knows this trait, never a service's name.
 
 use crate::server::Server;
+use liao_proto::jid::BareJid;
 use liao_proto::stanza::Stanza;
 
 pub mod sockets;
+pub mod upload;
 
 /// What answers for a whole domain beside the server's own.
 pub trait Service: Send + Sync {
@@ -13,4 +15,6 @@ pub trait Service: Send + Sync {
     fn item(&self) -> (String, &'static str);
     /// Takes a stanza; gives what is to be sent.
     fn handle(&self, server: &Server, stanza: Stanza) -> Vec<Stanza>;
+    /// An account of the server is gone.
+    fn account_removed(&self, _bare: &BareJid) {}
 }

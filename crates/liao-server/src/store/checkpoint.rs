@@ -54,16 +54,29 @@ impl Checkpointer {
                 }
                 state.0
             };
-            let how = if self.truncate.swap(false, Ordering::Relaxed) {
-                "PRAGMA wal_checkpoint(TRUNCATE)"
-            } else {
-                "PRAGMA wal_checkpoint(PASSIVE)"
-            };
-            if let Err(error) = connection.query_row(how, [], |_| Ok(())) {
-                tracing::warn!(%error, "the database's log could not be checkpointed");
+            let truncate = self.truncate.swap(false, Ordering::Relaxed);
+            match checkpoint(connection, truncate) {
+                Ok(true) => {}
+                // Somebody reads: with the next one.
+                Ok(false) => self.truncate.store(truncate, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::warn!(%error, "the database's log could not be checkpointed");
+                }
             }
             lock(&self.state).1 = wanted;
             self.changed.notify_all();
         }
     }
+}
+
+/// Copies the log into the file; `truncate`: and empties the log. `false`: not all of it, somebody reads.
+pub(super) fn checkpoint(connection: &Connection, truncate: bool) -> rusqlite::Result<bool> {
+    let sql = if truncate {
+        "PRAGMA wal_checkpoint(TRUNCATE)"
+    } else {
+        "PRAGMA wal_checkpoint(PASSIVE)"
+    };
+    connection
+        .query_row(sql, [], |row| row.get::<_, i64>(0))
+        .map(|busy| busy == 0)
 }

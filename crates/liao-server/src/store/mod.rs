@@ -1,8 +1,9 @@
 //! The store: three shapes — key and value, archive, blob — behind one handle (DESIGN section 3, "Store").
 //!
-//! SQL lives only in this folder. Blobs (uploaded files) come with the upload service and go beside `kv`.
+//! SQL lives only in this folder. Blobs (uploaded files) are files; what is known of them is in `kv`.
 //! [`Store::commit`] never blocks: one writer thread puts all that waits into one transaction.
 
+mod blob;
 mod checkpoint;
 mod ids;
 mod pages;
@@ -12,6 +13,7 @@ mod schema;
 mod tail;
 mod write;
 
+pub use blob::{Blobs, Whole, Writing, names};
 pub use read::{Archived, At, Page, PageError, PageQuery, Span};
 pub use schema::SCHEMA_VERSION;
 
@@ -257,6 +259,7 @@ struct Inner {
     stats: Arc<Stats>,
     secret: [u8; 32],
     ids: Arc<ids::Ids>,
+    blobs: Blobs,
     _lock: std::fs::File,
 }
 
@@ -322,6 +325,7 @@ impl Store {
             stats,
             secret,
             ids,
+            blobs: Blobs::new(folder),
             _lock: lock,
         })))
     }
@@ -359,6 +363,11 @@ impl Store {
     /// 32 random bytes that live as long as the store.
     pub fn secret(&self) -> [u8; 32] {
         self.0.secret
+    }
+
+    /// The files.
+    pub fn blobs(&self) -> &Blobs {
+        &self.0.blobs
     }
 
     /// Figures.

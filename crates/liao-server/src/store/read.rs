@@ -193,6 +193,27 @@ impl Store {
         self.readers().run(work).await
     }
 
+    /// The first rows of an owner's collection whose keys are below `below`: (key, value), in the keys' order.
+    pub async fn first(
+        &self,
+        collection: &'static str,
+        owner: &str,
+        below: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let sql = "SELECT key, value FROM kv WHERE owner = ?1 AND collection = ?2 AND key < ?3
+                   ORDER BY key LIMIT ?4";
+        let (owner, below) = (owner.to_owned(), below.to_owned());
+        let work = move |c: &Connection, _: &Mutex<Tail>| {
+            c.prepare_cached(sql)?
+                .query_map(params![owner, collection, below, limit as i64], |r| {
+                    Ok((r.get(0)?, r.get(1)?))
+                })?
+                .collect()
+        };
+        self.readers().run(work).await
+    }
+
     /// The highest number in an owner's archive; 0 if it is empty.
     pub async fn last_seq(&self, owner: &str) -> Result<u64, StoreError> {
         let owner = owner.to_owned();

@@ -1,6 +1,6 @@
 //! The writer: one thread, group commit, and the derived index of the owners behind it.
 
-use super::checkpoint::Checkpointer;
+use super::checkpoint::{self, Checkpointer};
 use super::ids::Ids;
 use super::tail::{Entry, Tail, stored_head};
 use super::{
@@ -63,6 +63,7 @@ pub(super) struct Writer {
     pub(super) purging: bool,
     written: usize,
     pub(super) checkpointer: Arc<Checkpointer>,
+    checkpointing: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Starts the writer and its checkpointer.
@@ -81,7 +82,7 @@ pub(super) fn start(
         error,
     };
     let worker = checkpointer.clone();
-    std::thread::Builder::new()
+    let checkpointing = std::thread::Builder::new()
         .name("liao-checkpoint".into())
         .spawn(move || worker.run(&side))
         .map_err(io)?;
@@ -101,6 +102,7 @@ pub(super) fn start(
         purging: true,
         written: 0,
         checkpointer,
+        checkpointing: Some(checkpointing),
     };
     let thread = std::thread::Builder::new()
         .name("liao-writer".into())
@@ -138,9 +140,12 @@ impl Writer {
         self.idle();
         self.flush_index();
         self.checkpointer.stop();
-        let _ = self
-            .connection
-            .pragma_update(None, "wal_checkpoint", "TRUNCATE");
+        if let Some(thread) = self.checkpointing.take() {
+            let _ = thread.join();
+        }
+        if let Err(error) = checkpoint::checkpoint(&self.connection, true) {
+            tracing::warn!(%error, "the database's log is left as it is");
+        }
     }
 
     /// One transaction for all; if it fails, one for each, so that only the guilty fail.

@@ -69,13 +69,37 @@ impl Server {
         std::fs::write(folder.0.join("liao.toml"), config).unwrap();
         let mut command = liao(&folder.0, &["serve"]);
         change(&mut command);
+        let (child, banner, addresses) = Server::launch(&folder.0, command, "xmpp:");
+        Server {
+            folder,
+            child,
+            banner,
+            addresses,
+        }
+    }
+
+    /// Kills the process (SIGKILL), does something to its folder, and starts another one on it.
+    pub fn kill_and_start(&mut self, meanwhile: impl FnOnce(&Path)) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        meanwhile(&self.folder.0);
+        let command = liao(&self.folder.0, &["serve"]);
+        (self.child, self.banner, self.addresses) =
+            Server::launch(&self.folder.0, command, "certificate");
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `last`: what the banner says before it ends with an empty line.
+    fn launch(folder: &Path, mut command: Command, last: &str) -> (Child, String, Value) {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut banner = String::new();
-        // The banner of a server without accounts ends with the invite and an empty line.
         loop {
             let line = lines.next().expect("the server starts").unwrap();
-            let over = line.is_empty() && banner.contains("xmpp:");
+            let over = line.is_empty() && banner.contains(last);
             banner.push_str(&line);
             banner.push('\n');
             if over {
@@ -83,13 +107,8 @@ impl Server {
             }
         }
         std::thread::spawn(move || lines.for_each(drop));
-        let text = std::fs::read_to_string(folder.0.join("liao-data/addresses.json")).unwrap();
-        Server {
-            folder,
-            child,
-            banner,
-            addresses: serde_json::from_str(&text).unwrap(),
-        }
+        let text = std::fs::read_to_string(folder.join("liao-data/addresses.json")).unwrap();
+        (child, banner, serde_json::from_str(&text).unwrap())
     }
 
     pub fn address(&self, what: &str) -> SocketAddr {
