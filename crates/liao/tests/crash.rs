@@ -13,22 +13,26 @@ use crashlab::random::seed;
 use crashlab::trouble::{Trouble, When};
 use crashlab::{Outcome, Script, Tear, play, play_troubles};
 
-/// How many kills: a few, or what `make crash` says.
-fn kills(short: u32) -> u32 {
-    let given = std::env::var("LIAO_KILLS")
+/// How many kills `make crash` wants.
+fn wanted() -> Option<u32> {
+    std::env::var("LIAO_KILLS")
         .ok()
-        .and_then(|k| k.parse().ok());
-    given.unwrap_or(short)
+        .and_then(|k| k.parse().ok())
+}
+
+fn is_long() -> bool {
+    wanted().is_some()
 }
 
 fn script(name: &'static str, short: u32) -> Script {
     Script {
         name,
         seed: seed(name),
-        kills: kills(short),
+        kills: wanted().unwrap_or(short),
         program: Program::Liao,
         power: None,
-        crowd: 2,
+        talk: if is_long() { 2_500 } else { 900 },
+        crowd: if is_long() { 3 } else { 2 },
     }
 }
 
@@ -45,14 +49,14 @@ fn is_clean(outcome: &Outcome) {
 
 #[test]
 fn a_server_that_is_killed_loses_doubles_and_reorders_nothing() {
-    is_clean(&play(script("kills", 4)));
+    is_clean(&play(script("kills", 3)));
 }
 
 #[test]
 fn a_server_that_loses_its_power_loses_doubles_and_reorders_nothing() {
     is_clean(&play(Script {
         power: Some(Tear::ByChance),
-        ..script("power", 4)
+        ..script("power", 3)
     }));
 }
 
@@ -62,8 +66,8 @@ fn a_server_that_does_not_wait_for_the_disk_is_found_out() {
     let outcome = play(Script {
         program: Program::Careless,
         power: Some(Tear::Clean),
-        kills: 2,
-        ..script("careless", 2)
+        kills: 1,
+        ..script("careless", 1)
     });
     let lost = |f: &&Fault| matches!(f, Fault::Lost(_));
     let lost = outcome.faults.iter().filter(lost).count();

@@ -9,7 +9,7 @@ pub mod process;
 pub mod random;
 pub mod trouble;
 
-use crate::world::{Folder, PATIENCE};
+use crate::world::Folder;
 use device::{Again, Device, Habits, There};
 use ledger::{Fault, Ledger};
 use process::{Home, Process, Program};
@@ -27,8 +27,12 @@ use trouble::Trouble;
 /// Stanzas that nobody has counted when the server is killed, at least.
 pub const UNACKED: usize = 100;
 
+/// How long anything may take; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Nothing has come for so long: nothing will.
-const STILL: Duration = Duration::from_secs(5);
+const STILL: Duration = Duration::from_secs(20);
+/// The same where something must be missing.
+const STILL_CARELESS: Duration = Duration::from_secs(4);
 
 /// What the devices know of the server.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +71,8 @@ pub struct Lab {
     pub may_refuse: bool,
     /// Of each contact that a device renames again and again: names counted, and names refused.
     rosters: RefCell<BTreeMap<(String, &'static str), [BTreeSet<u64>; 2]>>,
+    /// Accounts whose devices say what they have (XEP-0198): a kept message can be followed to them.
+    managed: Vec<String>,
     unacked: RefCell<Vec<usize>>,
     talking: Cell<i64>,
     moved: Notify,
@@ -75,6 +81,10 @@ pub struct Lab {
 impl Lab {
     pub fn moved(&self) {
         self.moved.notify_waiters();
+    }
+
+    pub fn is_managed(&self, account: &str) -> bool {
+        self.managed.iter().any(|a| a == account)
     }
 
     pub fn talking(&self, change: i64) {
@@ -108,10 +118,10 @@ impl Lab {
     }
 
     /// Waits until something is true, or for a while nothing has come any more.
-    async fn while_it_moves(&self, true_now: impl Fn() -> bool) {
+    async fn while_it_moves(&self, still: Duration, true_now: impl Fn() -> bool) {
         loop {
             let moved = self.moved.notified();
-            if true_now() || timeout(STILL, moved).await.is_err() {
+            if true_now() || timeout(still, moved).await.is_err() {
                 return;
             }
         }
@@ -141,6 +151,8 @@ pub struct Script {
     pub program: Program,
     /// With power losses: whether chance keeps some of what was not synced.
     pub power: Option<Tear>,
+    /// Stanzas that are counted before a kill, at most.
+    pub talk: u64,
     /// How many of each kind of people there are.
     pub crowd: usize,
 }
@@ -324,6 +336,11 @@ impl Run {
             cuts: !may_refuse,
             may_refuse,
             rosters: RefCell::default(),
+            managed: people
+                .iter()
+                .filter(|h| h.managed)
+                .map(|h| h.account.clone())
+                .collect(),
             unacked: RefCell::new(vec![0; people.len()]),
             talking: Cell::default(),
             moved: Notify::new(),
@@ -370,7 +387,7 @@ impl Run {
         // Now and then before all of them are back.
         let more = match self.random.once_in(4) {
             true => self.random.below(60),
-            false => self.random.between(60, 2_000),
+            false => self.random.between(60, self.script.talk),
         };
         let lab = self.lab.clone();
         let until = lab.counts.borrow().counted + more;
@@ -418,7 +435,11 @@ impl Run {
             let ledger = lab.ledger.borrow();
             self.accounts().iter().all(|a| ledger.unseen(a) == 0)
         };
-        lab.while_it_moves(all_seen).await;
+        let still = match self.script.program {
+            Program::Liao => STILL,
+            Program::Careless => STILL_CARELESS,
+        };
+        lab.while_it_moves(still, all_seen).await;
         Ok(())
     }
 
