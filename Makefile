@@ -19,7 +19,9 @@ run: setup       ## build liao and run the server (data in ./liao-data)
 test: setup-test ## all tests: unit, house rules, foreign clients against the real server
 	cargo test --workspace --locked
 	cargo build --locked
+	sh tests/tmux/first_message.sh target/debug/liao
 	.venv/bin/python tests/interop/day.py target/debug/liao
+	.venv/bin/python tests/interop/login.py target/debug/liao
 	node tests/interop/web.mjs target/debug/liao
 	@if unshare -rn true; then unshare -rn .venv/bin/python tests/interop/lan.py target/debug/liao; \
 	else echo "SKIPPED: tests/interop/lan.py: no network namespaces here"; fi

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Says in a line each what is missing and what to type; as root it installs system packages itself.
+# Says in a line each what is needed, and what to type if it is missing; as root it installs system packages itself.
 # usage: setup.sh build|test
 set -u
 bad=0
 missing() { echo "missing: $1 — type: $2"; bad=1; }
+found() { echo "found: $1"; }
 install() {
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing $*"
@@ -11,12 +12,12 @@ install() {
     fi
 }
 command -v cc >/dev/null || install gcc libc6-dev
-command -v cc >/dev/null || missing "a C compiler" "apt-get install gcc libc6-dev"
+if command -v cc >/dev/null; then found "a C compiler ($(command -v cc))"; else missing "a C compiler" "apt-get install gcc libc6-dev"; fi
 if command -v rustc >/dev/null; then
     minor=$(rustc --version | sed 's/^rustc 1\.\([0-9]*\)\..*/\1/')
-    [ "$minor" -ge 91 ] 2>/dev/null || missing "rustc 1.91 or newer ($(rustc --version))" "rustup update stable"
+    if [ "$minor" -ge 91 ] 2>/dev/null; then found "rustc 1.91 or newer ($(rustc --version))"; else missing "rustc 1.91 or newer ($(rustc --version))" "rustup update stable"; fi
 else
-    missing "Rust" "see https://rustup.rs"
+    missing "rustc 1.91 or newer" "curl --proto '=https' -sSf https://sh.rustup.rs | sh"
 fi
 if [ "$1" = test ]; then
     command -v python3 >/dev/null || install python3 python3-venv
@@ -43,6 +44,8 @@ if [ "$1" = test ]; then
     fi
     command -v ip >/dev/null || install iproute2
     command -v ip >/dev/null || missing "ip" "apt-get install iproute2"
+    command -v tmux >/dev/null || install tmux
+    command -v tmux >/dev/null || missing "tmux" "apt-get install tmux"
     command -v openssl >/dev/null || install openssl
     command -v openssl >/dev/null || missing "openssl" "apt-get install openssl"
 fi

@@ -2,7 +2,7 @@
 
 usage: day.py LIAO_BINARY. Starts its own server on free ports of loopback in a temporary folder.
 """
-import asyncio, json, os, pathlib, signal, socket, ssl, subprocess, sys, tempfile
+import asyncio, fcntl, json, os, pathlib, pty, signal, socket, ssl, subprocess, sys, tempfile, termios
 import slixmpp
 
 LIAO = sys.argv[1]
@@ -11,7 +11,8 @@ data = pathlib.Path(folder.name) / "data"
 
 
 def start():
-    listen = {f"LIAO_LISTEN_{n}": "127.0.0.1:0" for n in ("C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS")}
+    listen = {f"LIAO_LISTEN_{n}": "127.0.0.1:0" for n in ("C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS", "COMPONENTS")}
+    listen["LIAO_COMPONENTS"] = json.dumps([{"name": "bot.localhost", "secret": "echo me"}])
     process = subprocess.Popen([LIAO, "serve", "--data", str(data)], env={**os.environ, **listen},
                                stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
@@ -137,9 +138,11 @@ async def talk(addresses):
         caller.close()
     step("the tutorial's kind of TCP and UDP clients chat through the gateway, in turn")
     await together(alice, addresses)
+    await answers_at_a_terminal(addresses)
     await joins(alice, port)
     await resumes(alice, port)
     await sends_files(port)
+    await meets_a_component(alice, addresses)
     await alice.disconnect()
     await bob.disconnect()
 
@@ -189,6 +192,45 @@ async def together(alice, addresses):
     chat.say("q")
     assert await chat.process.wait() == 0
     step("the tutorial's kind of client with slixmpp and `liao chat --plain` at once, by TCP and by UDP")
+
+
+async def answers_at_a_terminal(addresses):
+    """At a terminal the first who speaks is answered without further ado."""
+    master, slave = pty.openpty()
+    env = {**os.environ, "LIAO_PASSWORD": "pw-alice"}
+    chat = await asyncio.create_subprocess_exec(
+        LIAO, "chat", "alice@localhost", "--plain", "--server", addresses["c2s"], "--client-data",
+        f"{folder.name}/terminal", stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True)
+    os.close(slave)
+    os.set_blocking(master, False)
+    seen = ""
+
+    async def shows(words):
+        nonlocal seen
+        async with asyncio.timeout(10):
+            while words not in seen:
+                try:
+                    seen += os.read(master, 4096).decode(errors="replace")
+                except BlockingIOError:
+                    readable = asyncio.Event()
+                    asyncio.get_running_loop().add_reader(master, readable.set)
+                    await readable.wait()
+                    asyncio.get_running_loop().remove_reader(master)
+
+    await shows("/help")
+    host, port = addresses["sockets"].rsplit(":", 1)
+    tutorial = pathlib.Path(__file__).parent.parent / "tutorial"
+    caller = await Program.start(sys.executable, tutorial / "tcp_client.py", host, port)
+    caller.say("is anybody there?")
+    await shows("you talk to tcp-")
+    os.write(master, "就在这里\n".encode())
+    await caller.hears("heard: 就在这里")
+    caller.say("q")
+    await caller.process.wait()
+    os.write(master, b"q\n")
+    assert await chat.wait() == 0
+    os.close(master)
+    step("at a terminal a typed line goes to the first who spoke")
 
 
 class Newcomer(Person):
@@ -259,6 +301,38 @@ async def resumes(alice, port):
     step("slixmpp resumes after a cut: 50 messages, each once, in order")
 
 
+async def meets_a_component(alice, addresses):
+    """slixmpp as a component: a bot that says everything again (XEP-0114)."""
+    class Echo(slixmpp.ComponentXMPP):
+        def __init__(self):
+            host, port = addresses["components"].rsplit(":", 1)
+            super().__init__("bot.localhost", "echo me", host, int(port))
+            self.register_plugin("xep_0030")
+            self.ready = asyncio.Event()
+            self.add_event_handler("session_start", lambda _: self.ready.set())
+            self.add_event_handler("message", self.again)
+
+        def again(self, message):
+            if message["type"] in ("chat", "normal"):
+                message.reply(message["body"] + "!").send()
+
+    echo = Echo()
+    alice.send_message("echo@bot.localhost", "is anybody there?")
+    refused = await alice.until("message_error")
+    assert refused["error"]["condition"] == "remote-server-timeout", refused
+    echo.connect()
+    await asyncio.wait_for(echo.ready.wait(), 10)
+    for n in range(100):
+        alice.send_message("echo@bot.localhost", f"你好 {n}")
+    for n in range(100):
+        heard = await alice.until("message")
+        assert (heard["body"], heard["from"].bare) == (f"你好 {n}!", "echo@bot.localhost"), heard
+    info = await alice.plugin["xep_0030"].get_info(jid="bot.localhost")
+    assert info["disco_info"]["identities"]
+    await echo.disconnect()
+    step("slixmpp as a component: an echo bot, 100 messages and disco")
+
+
 async def sends_files(port):
     """A file goes up and comes down with the foreign client's own HTTP, over TLS that it checks (XEP-0363)."""
     # Read when the plugin loads its HTTP client.
@@ -294,8 +368,32 @@ async def again(addresses):
         await person.disconnect()
 
 
+def its_terminal_is_closed():
+    """Who closes the window of `liao serve` ends it; a SIGHUP with the window open only reloads."""
+    master, slave = pty.openpty()
+
+    def own_terminal():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    listen = {f"LIAO_LISTEN_{n}": "127.0.0.1:0" for n in ("C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS")}
+    server = subprocess.Popen([LIAO, "serve", "--data", f"{folder.name}/window"], env={**os.environ, **listen},
+                              stdin=slave, stdout=slave, stderr=slave, preexec_fn=own_terminal)
+    os.close(slave)
+    seen = b""
+    while b"--lan" not in seen:
+        seen += os.read(master, 4096)
+    server.send_signal(signal.SIGHUP)
+    while b"was reloaded" not in seen:
+        seen += os.read(master, 4096)
+    os.close(master)
+    assert server.wait(10) == 0
+    step("a server whose terminal is closed ends")
+
+
 process, addresses = start()
 try:
+    its_terminal_is_closed()
     add("alice", admin=True)
     add("bob")
     asyncio.run(talk(addresses))

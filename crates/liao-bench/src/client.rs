@@ -280,6 +280,8 @@ async fn authenticate(
         .flat_map(Element::children)
         .filter_map(|m| Mechanism::parse(m.text().trim()))
         .filter(|m| tls || *m != Mechanism::Plain)
+        // Channel binding is not what is measured; without it each server is asked for the same.
+        .filter(|m| !m.is_plus())
         .max();
     let Some(mechanism) = mechanism else {
         return Err(refused(match tls {

@@ -10,8 +10,8 @@ mod store;
 pub mod xmpp;
 
 pub use backend::{Backend, Command, Contact, Event, Failure, Link, Message, Peer, Show, State};
-pub use model::{Lookup, Model};
-pub use store::{Account, Store, StoreError};
+pub use model::{Line, Lookup, Model, Person, Window};
+pub use store::{Account, Conversation, Kept, Page, Store, StoreError};
 
 /// A random id for a message or a connection: 96 bits in hex.
 pub fn random_id() -> String {

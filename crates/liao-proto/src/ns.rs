@@ -4,6 +4,8 @@
 pub const CLIENT: &str = "jabber:client";
 /// RFC 6120 section 4.8.2: content namespace of server streams.
 pub const SERVER: &str = "jabber:server";
+/// XEP-0114: content namespace of streams that components open.
+pub const COMPONENT: &str = "jabber:component:accept";
 /// RFC 6120 section 4.8.1.
 pub const STREAM: &str = "http://etherx.jabber.org/streams";
 /// RFC 6120 section 4.9.3: stream error conditions.
@@ -100,6 +102,8 @@ pub const SASL2: &str = "urn:xmpp:sasl:2";
 pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0401 easy user onboarding: the invite command.
 pub const INVITE: &str = "urn:xmpp:invite#invite";
+/// XEP-0401 section 3.1.2: the form with an invite.
+pub const INVITATION: &str = "urn:xmpp:invite#invitation";
 /// XEP-0401: create-account command.
 pub const CREATE_ACCOUNT: &str = "urn:xmpp:invite#create-account";
 /// XEP-0445 pre-authenticated in-band registration.

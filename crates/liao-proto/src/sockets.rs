@@ -189,11 +189,14 @@ impl Conversation {
         Some(bytes)
     }
 
-    /// The goodbye as this peer understands it; it travels alone.
+    /// The goodbye as this peer understands it; it travels alone. Whom we do not know yet gets it bare: a program that
+    /// talks in turn knows no other, and over TCP the end behind it makes a line of it for the rest.
     pub fn goodbye(&self) -> &'static [u8] {
-        let lines =
-            self.kind == Kind::Lines || (self.kind == Kind::Unknown && self.caller && !self.forced);
-        if lines { b"q\n" } else { b"q" }
+        if self.kind == Kind::Lines {
+            b"q\n"
+        } else {
+            b"q"
+        }
     }
 
     /// Nothing waits, and no answer is awaited: over now would cut nothing off.

@@ -3,6 +3,8 @@
 //! Forwarding writes a new start tag and copies the payload; no tree is built on that path. What an
 //! entity adds or takes away is an [`Edit`].
 
+mod content;
+
 use crate::ns;
 use crate::xml::{Binding, Child, Frame, Ns, escape_into, parse_dom, write_dom};
 use bytes::Bytes;
@@ -76,11 +78,15 @@ pub struct Edit {
 impl Stanza {
     /// Takes a checked element as a stanza of the content namespace `jabber:client`.
     pub fn from_frame(frame: Frame) -> Result<Stanza, StanzaError> {
-        let kind = match (frame.name(), frame.ns()) {
-            ("message", ns::CLIENT) => Kind::Message,
-            ("presence", ns::CLIENT) => Kind::Presence,
-            ("iq", ns::CLIENT) => Kind::Iq,
-            (other, _) => return Err(StanzaError::Unsupported(other.to_owned())),
+        Stanza::of_content(frame, ns::CLIENT)
+    }
+
+    fn of_content(frame: Frame, content: &'static str) -> Result<Stanza, StanzaError> {
+        let kind = match frame.name() {
+            "message" if frame.ns() == content => Kind::Message,
+            "presence" if frame.ns() == content => Kind::Presence,
+            "iq" if frame.ns() == content => Kind::Iq,
+            other => return Err(StanzaError::Unsupported(other.to_owned())),
         };
         let lang = frame.lang().map(str::to_owned);
         let (attrs, children, payload, outer, outer_default) = frame.into_parts();
@@ -100,7 +106,7 @@ impl Stanza {
                 _ => {}
             }
         }
-        if let Some(default) = outer_default.filter(|n| n != ns::CLIENT) {
+        if let Some(default) = outer_default.filter(|n| n != content) {
             stanza.rewrite(&(String::new(), default));
         }
         Ok(stanza)
@@ -421,6 +427,8 @@ impl ErrorKind {
     /// RFC 6120 section 8.3.3.16.
     pub const REMOTE_SERVER_NOT_FOUND: ErrorKind =
         ErrorKind::new("cancel", "remote-server-not-found");
+    /// RFC 6120 section 8.3.3.17.
+    pub const REMOTE_SERVER_TIMEOUT: ErrorKind = ErrorKind::new("wait", "remote-server-timeout");
     /// RFC 6120 section 8.3.3.18.
     pub const RESOURCE_CONSTRAINT: ErrorKind = ErrorKind::new("wait", "resource-constraint");
     /// RFC 6120 section 8.3.3.19.

@@ -1,20 +1,27 @@
 //! Accounts and invites over the store. Passwords are kept only as SCRAM keys (RFC 5802 section 3).
 
-use crate::limits;
+mod reports;
+mod seen;
+mod standing;
+
+pub use reports::{REPORT, REPORTED, Report, ReportInfo};
+pub use seen::{SEEN, Seen};
+pub use standing::DISABLED;
+
+use crate::rules::Rules;
 use crate::server::{now_ms, random_id};
 use crate::store::{self, CommitError, Op, Store, StoreError};
 use liao_proto::jid::BareJid;
 use liao_proto::sasl::{Credentials, PasswordError};
 use liao_proto::xep::delay::utc_from_ms;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 /// How long an invite is good.
 pub const INVITE_TTL: Duration = Duration::from_secs(24 * 3600);
-/// The collection of [`Seen`]: one row an account.
-pub const SEEN: &str = "seen";
 const ACCOUNT: &str = "account";
 const INVITE: &str = "invite";
 const SERVER: &str = "server";
@@ -48,6 +55,9 @@ pub enum AccountError {
     /// The invite cannot be used.
     #[error("this invite is used up, expired or unknown; ask for a new one")]
     Invite,
+    /// There would be nobody left.
+    #[error("one administrator must remain")]
+    LastAdmin,
     /// Another domain than that of the accounts.
     #[error(
         "the accounts in this data folder belong to {has}, not to {wants}; start with --domain {has}, or take another --data"
@@ -73,49 +83,6 @@ struct Row {
     created_ms: i64,
 }
 
-/// When somebody was here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Seen {
-    /// The last logins, oldest first, at most [`limits::LOGINS_REMEMBERED`]; ms since 1970, UTC.
-    pub logins_ms: Vec<i64>,
-    /// When the last session ended.
-    pub left_ms: Option<i64>,
-    /// The status of its last unavailable presence (XEP-0012 section 3).
-    pub farewell: String,
-    /// The session that said so, while it lasts.
-    pub farewell_of: Option<u64>,
-}
-
-impl Seen {
-    /// Counts a login.
-    pub fn logged_in(&mut self, now_ms: i64) {
-        if self.logins_ms.len() >= limits::LOGINS_REMEMBERED {
-            self.logins_ms.remove(0);
-        }
-        self.logins_ms.push(now_ms);
-        self.farewell_of = None;
-    }
-}
-
-/// The collection of [`Report`]: owned by who reports, keyed by who is reported.
-pub const REPORT: &str = "report";
-/// The collection of how many reports of an account are kept, under the key `""`.
-pub const REPORTED: &str = "reported";
-
-/// A report of spam or abuse (XEP-0377 section 4).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// When, ms since 1970, UTC.
-    pub time_ms: i64,
-    /// `urn:xmpp:reporting:spam`, `urn:xmpp:reporting:abuse` or another.
-    pub reason: String,
-    /// Words of who reports.
-    pub text: String,
-    /// Ids of the messages in question.
-    pub messages: Vec<String>,
-}
-
 /// What lists say of an account.
 #[derive(Debug, Clone, Serialize)]
 pub struct AccountInfo {
@@ -125,20 +92,8 @@ pub struct AccountInfo {
     pub admin: bool,
     /// When it was made, UTC.
     pub created: String,
-}
-
-/// A report as lists have it.
-#[derive(Debug, Clone, Serialize)]
-pub struct ReportInfo {
-    /// Who is reported.
-    pub jid: String,
-    /// Who reports.
-    pub by: String,
-    /// When, UTC.
-    pub time: String,
-    /// What.
-    #[serde(flatten)]
-    pub report: Report,
+    /// May not log in.
+    pub disabled: bool,
 }
 
 /// An invite for one account.
@@ -168,6 +123,10 @@ pub struct Accounts {
     domain: String,
     /// Names and invites are taken one after the other.
     order: Arc<tokio::sync::Mutex<()>>,
+    /// Who may administer.
+    admins: Arc<RwLock<BTreeSet<BareJid>>>,
+    /// What the administrators decided for everyone.
+    pub rules: Arc<Rules>,
 }
 
 impl Accounts {
@@ -182,11 +141,16 @@ impl Accounts {
                 });
             }
         }
-        Ok(Accounts {
+        let rules = Rules::open(store.clone()).await?;
+        let accounts = Accounts {
             store,
             domain: domain.to_owned(),
             order: Arc::default(),
-        })
+            admins: Arc::default(),
+            rules: Arc::new(rules),
+        };
+        accounts.read_admins().await?;
+        Ok(accounts)
     }
 
     /// The domain of the accounts in a store, if there are any.
@@ -290,6 +254,7 @@ impl Accounts {
             value: domain,
         });
         self.store.committed(ops).await?;
+        self.note_admin(&jid, admin);
         Ok(jid)
     }
 
@@ -307,6 +272,7 @@ impl Accounts {
                 owner: jid.to_string(),
             }])
             .await?;
+        self.note_admin(&jid, false);
         Ok(jid)
     }
 
@@ -329,11 +295,13 @@ impl Accounts {
     /// All accounts by name.
     pub async fn list(&self) -> Result<Vec<AccountInfo>, AccountError> {
         let rows = self.store.list(ACCOUNT).await?;
+        let disabled = self.disabled().await?;
         let info = |(jid, _, value): (String, String, Vec<u8>)| {
             let row: Row = serde_json::from_slice(&value).ok()?;
             Some((
                 row.created_ms,
                 AccountInfo {
+                    disabled: disabled.contains(&jid),
                     jid,
                     admin: row.admin,
                     created: utc_from_ms(row.created_ms),
@@ -341,35 +309,6 @@ impl Accounts {
             ))
         };
         Ok(rows.into_iter().filter_map(info).map(|(_, i)| i).collect())
-    }
-
-    /// What was reported, the oldest first; `clear` forgets it.
-    pub async fn reports(&self, clear: bool) -> Result<Vec<ReportInfo>, AccountError> {
-        let rows = self.store.list(REPORT).await?;
-        if clear {
-            let gone = rows.iter().flat_map(|(by, jid, _)| {
-                let delete = |collection, key: &str| Op::Delete {
-                    collection,
-                    owner: by.clone(),
-                    key: key.to_owned(),
-                };
-                [delete(REPORT, jid), delete(REPORTED, "")]
-            });
-            self.store.committed(gone.collect()).await?;
-        }
-        let info = |(by, jid, value): (String, String, Vec<u8>)| {
-            let report: Report = serde_json::from_slice(&value).ok()?;
-            let time = utc_from_ms(report.time_ms);
-            Some(ReportInfo {
-                jid,
-                by,
-                time,
-                report,
-            })
-        };
-        let mut all: Vec<ReportInfo> = rows.into_iter().filter_map(info).collect();
-        all.sort_by_key(|r| r.report.time_ms);
-        Ok(all)
     }
 
     /// The admin who has been here longest.

@@ -3,7 +3,10 @@
 
 use crate::accounts::{AccountError, Accounts, INVITE_TTL, REPORTED};
 use crate::engines::uploads::Uploads;
+use crate::limits;
 use crate::listener::Reloader;
+use crate::rules::{Decided, Notice};
+use crate::server::random_id;
 use crate::store::{Store, Sync};
 use liao_proto::jid::BareJid;
 use serde_json::{Value, json};
@@ -88,8 +91,21 @@ async fn running(at: &Reloader, request: &Value) -> Value {
             Ok(words) => json!({"ok": true, "message": words}),
             Err(error) => refuse(&format!("{error}; the old configuration stays")),
         },
+        "end" | "announce" => match on_people(server, request).await {
+            Ok(answer) => answer,
+            Err(error) => refuse(&error),
+        },
         what => match on_accounts(&server.accounts, what, request).await {
             Ok(mut answer) => {
+                if what == "motd" {
+                    crate::engines::notices::greet_all(server);
+                }
+                let disables = what == "user-disable";
+                if (disables || what == "user-enable")
+                    && let Some(jid) = answer["jid"].as_str().and_then(|j| BareJid::new(j).ok())
+                {
+                    server.account_disabled(&jid, disables);
+                }
                 if what == "user-del"
                     && let Some(jid) = answer["jid"].as_str().and_then(|j| BareJid::new(j).ok())
                 {
@@ -108,6 +124,67 @@ async fn running(at: &Reloader, request: &Value) -> Value {
             Err(error) => refuse(&error.to_string()),
         },
     }
+}
+
+/// The message of the day, or the welcome: set, deleted or shown.
+async fn notice(accounts: &Accounts, what: &str, request: &Value) -> Result<Value, AccountError> {
+    let text = request["text"].as_str().map(str::to_owned);
+    if text
+        .as_ref()
+        .is_some_and(|t| t.trim().is_empty() || t.len() > limits::NOTICE_BYTES)
+    {
+        return Ok(refuse("this is empty, or too long"));
+    }
+    let delete = request["delete"] == true;
+    if text.is_none() && !delete {
+        let now = accounts.rules.now();
+        let motd = now.motd.as_ref().map(|m| m.text.clone());
+        let text = if what == "motd" {
+            motd
+        } else {
+            now.welcome.clone()
+        };
+        return Ok(json!({"ok": true, what: text.unwrap_or_else(|| "none is set".into())}));
+    }
+    let change = |rules: &mut Decided| match what {
+        "motd" => {
+            rules.motd = text.map(|text| Notice {
+                id: random_id(),
+                text,
+            })
+        }
+        _ => rules.welcome = text,
+    };
+    accounts.rules.change(change).await?;
+    Ok(json!({"ok": true}))
+}
+
+/// What concerns those who are online.
+async fn on_people(server: &crate::server::Server, request: &Value) -> Result<Value, String> {
+    if request["do"] == "announce" {
+        let text = request["text"].as_str().unwrap_or_default();
+        if text.trim().is_empty() || text.len() > limits::NOTICE_BYTES {
+            return Err("this is empty, or too long".to_owned());
+        }
+        crate::engines::notices::announce(server, text);
+        return Ok(json!({"ok": true, "told": server.online().len()}));
+    }
+    let address = request["address"].as_str().unwrap_or_default();
+    let (name, resource) = match address.split_once('/') {
+        Some((name, resource)) => (name, Some(resource)),
+        None => (address, None),
+    };
+    let jid = server
+        .accounts
+        .known(name)
+        .await
+        .map_err(|e| e.to_string())?;
+    let end = crate::mailbox::End {
+        condition: "not-authorized",
+        text: "an administrator ended this session",
+    };
+    server.end_sessions(&jid, resource, end);
+    Ok(json!({"ok": true}))
 }
 
 /// Files by account.
@@ -151,6 +228,15 @@ async fn on_accounts(
                 .await?;
             json!({"ok": true})
         }
+        "user-disable" | "user-enable" => {
+            let disables = what == "user-disable";
+            json!({"ok": true, "jid": accounts.set_disabled(text("name"), disables).await?.as_str()})
+        }
+        "user-promote" | "user-demote" => {
+            let admin = what == "user-promote";
+            json!({"ok": true, "jid": accounts.set_admin(text("name"), admin).await?.as_str()})
+        }
+        "motd" | "welcome" => notice(accounts, what, request).await?,
         "user-list" => json!({"ok": true, "users": accounts.list().await?}),
         "reports" => {
             let clear = request["clear"].as_bool().unwrap_or(false);
@@ -179,7 +265,7 @@ pub async fn request(data: &Path, domain: Option<&str>, request: Value) -> Value
         Err(_) => {
             let what = request["do"].as_str().unwrap_or_default();
             let shown = data.display();
-            if matches!(what, "sessions" | "stats" | "reload") {
+            if matches!(what, "sessions" | "stats" | "reload" | "end" | "announce") {
                 return refuse(&format!(
                     "no server runs on the data in {shown}; --data names another folder"
                 ));

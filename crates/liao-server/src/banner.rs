@@ -34,7 +34,8 @@ pub async fn show(
     let mut path = None;
     if let Some(invite) = server.accounts.first_run_invite().await? {
         println!(
-            "\nNobody has an account yet. This invite makes the first one, an admin (24 hours, once):"
+            "\nNobody has an account yet. This invite makes the first one, an admin (24 hours, once). Paste it into\n\
+             `liao chat` in a second terminal, or open it in a browser:"
         );
         for uri in server.invite_uris(&invite) {
             println!("  {uri}");
@@ -42,7 +43,8 @@ pub async fn show(
         path = Some(format!("/invite/{}", invite.token));
         if !server.config().lan() && server.domain.as_str() == "localhost" {
             println!(
-                "Only programs on this machine get here. For everyone on your network, before the first account: liao serve --lan"
+                "Only programs on this machine get here. For everyone on your network, before the first account:\n  \
+                 liao serve --lan"
             );
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::accounts::Accounts;
 use crate::config::Config;
-use crate::listener::{DEFAULT_PORTS, identity_files};
+use crate::listener::{DEFAULT_PORTS, by, identity_files};
 use crate::store;
 use liao_net::tls::Identity;
 use liao_proto::xep::delay::utc_from_ms;
@@ -153,7 +153,7 @@ fn port(config: &Config, name: &str, running: &[SocketAddr]) -> Finding {
     let Err(error) = tried else {
         return Finding::ok(format!("listen.{name} {address} is free"));
     };
-    let what = format!("listen.{name} {address}: {error}");
+    let what = format!("listen.{name} {address}: {error}{}", by(address, &error));
     if running.contains(&address) {
         return Finding::ok(format!(
             "listen.{name} {address} is held by the server that runs on this data"

@@ -1,6 +1,7 @@
 //! All behind one bare address: its state, its sessions, its inbox in order, and the queue in which what it
 //! sends waits for commits. One shard owns it, so nothing here is locked.
 
+use crate::accounts::DISABLED;
 use crate::engines::copies::{self, Copies};
 use crate::engines::offline::Offline;
 use crate::engines::roster::Roster;
@@ -251,7 +252,8 @@ fn bind(
         client,
         inline,
     } = wanted;
-    if cx.entity.behind != Behind::Account {
+    // One that was disabled since it logged in is no account to bind to.
+    if cx.entity.behind != Behind::Account || !cx.entity.rows(DISABLED).is_empty() {
         return Err(ErrorKind::NOT_ALLOWED);
     }
     let resource = resource
@@ -270,6 +272,8 @@ fn bind(
     if cx.entity.sessions.len() >= cx.server.bounds.resources_per_account {
         return Err(ErrorKind::RESOURCE_CONSTRAINT);
     }
+    // Most accounts have one device; a vector would take room for four.
+    cx.entity.sessions.reserve_exact(1);
     cx.entity.sessions.push(Session {
         id,
         full: full.clone(),
@@ -337,7 +341,7 @@ fn send(cx: &mut Cx<'_>, session: u64, mut stanza: Stanza) {
 }
 
 /// RFC 6120 section 8.2.3.
-fn check_iq(stanza: &Stanza) -> Result<(), ErrorKind> {
+pub fn check_iq(stanza: &Stanza) -> Result<(), ErrorKind> {
     if stanza.kind != Kind::Iq {
         return Ok(());
     }

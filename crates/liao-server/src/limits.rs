@@ -49,6 +49,18 @@ pub const BLOCKED_PER_ACCOUNT: usize = 1_000;
 pub const REPORTS_PER_ACCOUNT: usize = 100;
 /// Bytes of the words in a report, and messages that it names.
 pub const REPORT_BYTES: usize = 4_096;
+/// Commands that somebody is in the middle of, or has just ended (XEP-0050); the oldest are forgotten.
+pub const COMMAND_SESSIONS: usize = 1_000;
+/// Seconds for which a command's form may be filled in.
+pub const COMMAND_SESSION_S: u64 = 30 * 60;
+/// Accounts in one answer of a command (XEP-0133 section 4.18); more do not fit in a stanza.
+pub const COMMAND_LIST: usize = 5_000;
+/// Addresses that one command handles, and entries of the server's own lists.
+pub const COMMAND_ADDRESSES: usize = 1_000;
+/// Bytes of an announcement, a message of the day or a welcome.
+pub const NOTICE_BYTES: usize = 16 * 1024;
+/// Seconds without a stanza after which somebody who is online counts as idle: longer than clients are silent by nature.
+pub const IDLE_USER_S: u64 = 600;
 /// Messages that a report names.
 pub const REPORT_MESSAGES: usize = 50;
 /// Removed contacts that are remembered, for clients that were away (RFC 6121 section 2.6.3); then they get the whole list.
@@ -89,6 +101,8 @@ pub const REGISTRATIONS_PER_ADDRESS: u32 = 20;
 pub const RESUME_S: u64 = 600;
 /// Ended streams whose `h` is remembered, for a truthful `<failed h/>`.
 pub const ENDED_STREAMS: usize = 10_000;
+/// Seconds that a component with a wrong secret waits for the answer: a guesser gets one try in each.
+pub const COMPONENT_PAUSE_S: u64 = 1;
 /// Callers of the sockets gateway at once, TCP and UDP together.
 pub const GATEWAY_CALLERS: usize = 256;
 /// Seconds for which a slot waits for its file (XEP-0363 section "Implementation Notes" recommends 300).

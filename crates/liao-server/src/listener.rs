@@ -3,12 +3,14 @@
 use crate::accounts::{AccountError, Accounts};
 use crate::c2s;
 use crate::config::{Config, ConfigError};
+use crate::ending::Ended;
 use crate::engines::uploads::Uploads;
 use crate::limits;
 use crate::mailbox::End;
 use crate::peer::Peer;
 use crate::places::Places;
 use crate::server::Server;
+use crate::services::components::{self, Component};
 use crate::services::{Service, sockets::Gateway, upload::Upload};
 use crate::store::{Store, StoreError};
 use crate::{admin, banner, http, lan};
@@ -41,7 +43,7 @@ pub enum ServeError {
     Domain(String),
     /// A port.
     #[error(
-        "{what} cannot listen on {address}: {error}; stop what holds it, or set listen.{what} to another address"
+        "{what} cannot listen on {address}: {error}{why}, or set listen.{what} to another address"
     )]
     Port {
         /// The listener's name.
@@ -50,19 +52,51 @@ pub enum ServeError {
         address: SocketAddr,
         /// Why.
         error: std::io::Error,
+        /// More about it and what to do, as the rest of a sentence.
+        why: String,
     },
+    /// A component's secret.
+    #[error("{0}")]
+    Component(String),
     /// The admin socket.
     #[error("the admin socket: {0}")]
     Admin(std::io::Error),
 }
 
+/// Who holds an address that is taken, as the rest of a sentence; empty if that is not known.
+pub fn by(address: SocketAddr, error: &std::io::Error) -> String {
+    match liao_net::os::holder(address) {
+        Some(name) if error.kind() == std::io::ErrorKind::AddrInUse => format!(", by {name}"),
+        _ => String::new(),
+    }
+}
+
 impl ServeError {
+    fn port(what: &'static str, address: SocketAddr, error: std::io::Error) -> ServeError {
+        let why = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => {
+                "; ports under 1024 are root's: give the program the right to them".to_owned()
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "; this machine has no such address: give it one".to_owned()
+            }
+            _ => format!("{}; stop what holds it", by(address, &error)),
+        };
+        ServeError::Port {
+            what,
+            address,
+            error,
+            why,
+        }
+    }
+
     /// The process's exit code: 2 configuration, 3 network, 1 else.
     pub fn exit_code(&self) -> u8 {
         match self {
             ServeError::Port { .. } => 3,
             ServeError::Cert(_)
             | ServeError::Domain(_)
+            | ServeError::Component(_)
             | ServeError::Account(AccountError::Domain { .. }) => 2,
             _ => 1,
         }
@@ -73,7 +107,7 @@ impl ServeError {
 pub type Load = Box<dyn Fn() -> Result<Config, ConfigError> + Send + std::marker::Sync>;
 
 /// Default ports of ours: a listener that has to move takes none of them.
-pub const DEFAULT_PORTS: [u16; 6] = [5222, 5223, 5269, 5280, 5281, 8080];
+pub const DEFAULT_PORTS: [u16; 7] = [5222, 5223, 5269, 5280, 5281, 5347, 8080];
 
 /// Binds a listener; a default port that is taken moves to the next free one.
 async fn bind(
@@ -99,13 +133,7 @@ async fn bind(
             Some(port) if !listen.asked && error.kind() == std::io::ErrorKind::AddrInUse => {
                 address.set_port(port)
             }
-            _ => {
-                return Err(ServeError::Port {
-                    what,
-                    address,
-                    error,
-                });
-            }
+            _ => return Err(ServeError::port(what, address, error)),
         }
     }
 }
@@ -128,11 +156,7 @@ async fn bind_sockets(
                         .address
                         .is_none_or(|a| a.port() != 0) =>
             {
-                return Err(ServeError::Port {
-                    what: "sockets",
-                    address,
-                    error,
-                });
+                return Err(ServeError::port("sockets", address, error));
             }
             Err(_) => config.move_sockets(address),
         }
@@ -196,20 +220,19 @@ async fn accept(server: Arc<Server>, listener: TcpListener, tls: c2s::Tls, direc
                 depth: limits::STANZA_DEPTH,
             };
             if !direct {
-                return c2s::serve(
-                    server,
-                    Wire::stream(stream, false, limits),
-                    Peer::direct(peer, false),
-                    Some(tls),
-                )
-                .await;
+                let wire = Wire::stream(stream, false, limits);
+                return c2s::serve(server, wire, Peer::direct(peer, false), Some(tls)).await;
             }
             let config = tls.borrow().clone();
-            let handshake = liao_net::tls::accept(stream, config);
             let limit = Duration::from_secs(server.bounds.unauthenticated_s);
-            if let Ok(Ok((stream, bindings))) = tokio::time::timeout(limit, handshake).await {
-                let peer = Peer::direct(peer, true);
-                c2s::serve(server, Wire::bound(stream, bindings, limits), peer, None).await;
+            // Boxed: it is large and soon over.
+            let handshake = Box::pin(async move {
+                let accepted = tokio::time::timeout(limit, liao_net::tls::accept(stream, config));
+                let (stream, bindings) = accepted.await.ok()?.ok()?;
+                Some(Wire::bound(stream, bindings, limits))
+            });
+            if let Some(wire) = handshake.await {
+                c2s::serve(server, wire, Peer::direct(peer, true), None).await;
             }
         });
     }
@@ -221,7 +244,7 @@ pub async fn serve(
     load: Load,
     shutdown: impl Future<Output = ()>,
     hangups: mpsc::Receiver<()>,
-) -> Result<(), ServeError> {
+) -> Result<Ended, ServeError> {
     let domain = BareJid::new(config.domain())
         .map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
     let data = config.data();
@@ -248,7 +271,16 @@ pub async fn serve(
     let mut lines = Vec::new();
     let mut addresses = serde_json::Map::new();
     let mut note = |what: &str, words: &str, address: SocketAddr| {
-        lines.push(format!("  {words:<28} {address}"));
+        let wanted = config.listen(what).address.unwrap_or(address);
+        let moved = match wanted.port() {
+            0 => String::new(),
+            port if port == address.port() => String::new(),
+            port => match liao_net::os::holder(wanted) {
+                Some(name) => format!("   ({port} is taken by {name})"),
+                None => format!("   ({port} is taken)"),
+            },
+        };
+        lines.push(format!("  {words:<28} {address}{moved}"));
         addresses.insert(what.to_owned(), address.to_string().into());
     };
     if let Some((listener, address)) = bind(&config, "c2s").await? {
@@ -292,7 +324,22 @@ pub async fn serve(
         // Section "Requesting a slot": there must be TLS.
         services.extend(Upload::new(&domain, uploads).map(|u| Arc::new(u) as Arc<dyn Service>));
     }
+    let components = config
+        .components()
+        .iter()
+        .map(|c| Component::new(c).map(Arc::new))
+        .collect::<Result<Vec<_>, String>>()
+        .map_err(ServeError::Component)?;
+    // A component of the name of one of our own services takes its place.
+    services.retain(|s| !components.iter().any(|c| c.item().0 == s.item().0));
+    services.extend(components.iter().map(|c| c.clone() as Arc<dyn Service>));
     let _ = server.services.set(services);
+    if !components.is_empty()
+        && let Some((listener, address)) = bind(&config, "components").await?
+    {
+        note("components", "components", address);
+        tokio::spawn(components::listen(server.clone(), components, listener));
+    }
     if let (Some(gateway), Some((tcp, udp, address))) = (gateway, bind_sockets(&config).await?) {
         note("sockets", "plain sockets (TCP, UDP)", address);
         tokio::spawn(gateway.clone().tcp(server.clone(), tcp));
@@ -321,10 +368,13 @@ pub async fn serve(
         let silent = announcement.as_ref().and_then(|a| a.as_ref().err());
         banner::show_lan(&server, https_at, http_at, silent, invite);
     }
-    shutdown.await;
+    let ended = tokio::select! {
+        () = shutdown => Ended::Stopped,
+        ended = server.ending.wait() => ended,
+    };
     drop(announcement);
     stop(&server, &store, &data).await;
-    Ok(())
+    Ok(ended)
 }
 
 async fn reload_at(reloader: Arc<Reloader>, mut hangups: mpsc::Receiver<()>) {
@@ -386,6 +436,9 @@ async fn stop(server: &Arc<Server>, store: &Store, data: &Path) {
         condition: "system-shutdown",
         text: "the server stops",
     };
+    for service in server.services.get().into_iter().flatten() {
+        service.stop(end);
+    }
     let full: Vec<(u64, String)> = server
         .sessions
         .lock()

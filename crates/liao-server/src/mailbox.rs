@@ -1,10 +1,11 @@
 //! What waits to be written to one session: bounded in bytes, lazily allocated, nobody waits on another's.
 
 use crate::limits;
+use crate::server::now_ms;
 use crate::store::{Commit, Counted, Mark, Store};
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
@@ -100,8 +101,19 @@ impl Handled {
     }
 }
 
+/// What a session sent.
+#[derive(Debug, Default)]
+pub struct Sent {
+    /// Stanzas.
+    pub stanzas: AtomicU64,
+    /// When the last of them came, in ms since 1970, UTC.
+    pub last_ms: AtomicI64,
+}
+
 /// The two directions' accounts of one session.
 pub struct Mailbox {
+    /// What came from it.
+    pub sent: Arc<Sent>,
     /// Bytes that may wait.
     bound: usize,
     counting: AtomicBool,
@@ -119,6 +131,7 @@ impl Mailbox {
     /// Empty; at most `bound` bytes wait in it.
     pub fn new(bound: usize) -> Mailbox {
         Mailbox {
+            sent: Arc::default(),
             bound,
             counting: AtomicBool::default(),
             stream: AtomicI64::default(),
@@ -387,6 +400,8 @@ impl Credit {
     /// Takes `bytes` of the session's allowance.
     pub fn take(mailbox: &Arc<Mailbox>, session: u64, bytes: usize) -> Credit {
         mailbox.in_flight.fetch_add(bytes, Ordering::AcqRel);
+        mailbox.sent.stanzas.fetch_add(1, Ordering::Relaxed);
+        mailbox.sent.last_ms.store(now_ms(), Ordering::Relaxed);
         let number = mailbox.counting.load(Ordering::Acquire).then(|| {
             let mut handled = mailbox.handled_lock();
             handled.received += 1;

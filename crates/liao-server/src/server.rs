@@ -3,8 +3,9 @@
 use crate::accounts::{Accounts, Invite};
 use crate::backoff::Backoff;
 use crate::config::Config;
+use crate::ending::Ending;
 use crate::engines;
-use crate::entity::{Behind, Item, State};
+use crate::entity::{Behind, Item, Session, State};
 use crate::limits::Bounds;
 use crate::mailbox::Credit;
 use crate::registration::Throttle;
@@ -33,6 +34,8 @@ pub struct SessionInfo {
     pub carrier: &'static str,
     /// When it was bound, in ms since 1970, UTC.
     pub since_ms: i64,
+    /// What it sent, and when.
+    pub sent: Arc<crate::mailbox::Sent>,
 }
 
 /// A message to a shard. Stanzas are by far the most of them; boxing them would cost an allocation each.
@@ -76,6 +79,10 @@ pub struct Server {
     pub link: OnceLock<String>,
     /// Sessions that can be resumed, by SM-ID (XEP-0198 section 5).
     pub streams: Mutex<Streams>,
+    /// Who is in the middle of which command (XEP-0050).
+    pub commands: engines::commands::Sessions,
+    /// The planned end.
+    pub ending: Arc<Ending>,
     pub(crate) me: Weak<Server>,
     shards: Vec<mpsc::UnboundedSender<ToShard>>,
     next_session: AtomicU64,
@@ -129,6 +136,8 @@ impl Server {
             bounds,
             link: OnceLock::new(),
             streams: Mutex::default(),
+            commands: engines::commands::Sessions::default(),
+            ending: Arc::default(),
             me: me.clone(),
             shards: senders,
             next_session: AtomicU64::new(1),
@@ -226,6 +235,58 @@ impl Server {
             .map(|host| format!("https://{host}/invite/{}", invite.token));
         link.into_iter()
             .chain([invite::register_uri(self.domain.as_str(), &invite.token)])
+            .collect()
+    }
+
+    /// Ends an account's sessions: all, or the one with this resource.
+    pub fn end_sessions(&self, bare: &BareJid, resource: Option<&str>, end: crate::mailbox::End) {
+        let resource = resource.map(str::to_owned);
+        self.post(
+            bare.clone(),
+            Item::Do(Box::new(move |cx| {
+                let meant = |s: &&Session| {
+                    let own = s.full.resource().as_str();
+                    resource.as_deref().is_none_or(|r| r == own)
+                };
+                for session in cx.entity.sessions.iter().filter(meant) {
+                    session.mailbox.end(end);
+                }
+            })),
+        );
+    }
+
+    /// An account may no longer log in, or may again: its state knows, and its sessions end.
+    pub fn account_disabled(&self, bare: &BareJid, disabled: bool) {
+        self.post(
+            bare.clone(),
+            Item::Do(Box::new(move |cx| {
+                let rows = &mut cx.entity.rows;
+                if disabled {
+                    let row = rows.entry(crate::accounts::DISABLED.to_owned());
+                    row.or_default().insert(String::new(), Vec::new());
+                } else {
+                    rows.remove(crate::accounts::DISABLED);
+                }
+            })),
+        );
+        if disabled {
+            let end = crate::mailbox::End {
+                condition: "not-authorized",
+                text: "this account is disabled",
+            };
+            self.end_sessions(bare, None, end);
+        }
+    }
+
+    /// The accounts that are connected.
+    pub fn online(&self) -> std::collections::BTreeSet<BareJid> {
+        let Ok(sessions) = self.sessions.lock() else {
+            return Default::default();
+        };
+        // Components are listed, too; they are nobody's account.
+        let full = sessions.values().filter_map(|s| Jid::new(&s.full).ok());
+        full.filter(|j| j.node().is_some())
+            .map(Jid::into_bare)
             .collect()
     }
 

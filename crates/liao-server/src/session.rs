@@ -96,8 +96,14 @@ fn carrier(wire: &Wire) -> &'static str {
     }
 }
 
-/// Runs a session to its end and unbinds it.
-pub async fn run(server: Arc<Server>, wire: Wire, bound: Bound, peer: SocketAddr) {
+/// Runs a session to its end and unbinds it. The future is most of what an idle connection costs: what happens seldom
+/// in it is boxed.
+pub fn run(
+    server: Arc<Server>,
+    wire: Wire,
+    bound: Bound,
+    peer: SocketAddr,
+) -> impl Future<Output = ()> + Send {
     let Bound {
         place,
         id,
@@ -126,17 +132,21 @@ pub async fn run(server: Arc<Server>, wire: Wire, bound: Bound, peer: SocketAddr
     };
     session.note();
     session.begin(*start);
+    live(Box::new(session))
+}
+
+async fn live(mut session: Box<Session>) {
     loop {
         let end = match session.talk().await {
             Next::Resumed(resume) => {
-                session.take_over(*resume, true).await;
+                Box::pin(session.take_over(*resume, true)).await;
                 continue;
             }
             Next::Lost if session.is_resumable() => {
                 session.held = None;
                 match session.wait().await {
                     Some(resume) => {
-                        session.take_over(resume, false).await;
+                        Box::pin(session.take_over(*resume, false)).await;
                         continue;
                     }
                     None => None,
@@ -145,7 +155,7 @@ pub async fn run(server: Arc<Server>, wire: Wire, bound: Bound, peer: SocketAddr
             Next::Fail(end) => Some(end),
             _ => None,
         };
-        return session.end(end).await;
+        return Box::pin(session.end(end)).await;
     }
 }
 
@@ -177,8 +187,9 @@ struct Session {
     peer: SocketAddr,
     /// Stream management, once it is enabled.
     acks: Option<Acks>,
-    resume: mpsc::Sender<Resume>,
-    resumes: mpsc::Receiver<Resume>,
+    /// Boxed: a channel has room for 32 from its start.
+    resume: mpsc::Sender<Box<Resume>>,
+    resumes: mpsc::Receiver<Box<Resume>>,
     /// Tells the task that brought the present connection when it is no longer held.
     held: Option<tokio::sync::oneshot::Sender<()>>,
     /// Archived messages in the wire's buffer.
@@ -199,6 +210,7 @@ impl Session {
             peer: self.peer.to_string(),
             carrier: carrier(&self.wire),
             since_ms: now_ms(),
+            sent: self.mailbox.sent.clone(),
         };
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.insert(self.id, info);
@@ -246,7 +258,7 @@ impl Session {
     }
 
     /// Without a connection: until one comes, the time is over, or the session must end.
-    async fn wait(&mut self) -> Option<Resume> {
+    async fn wait(&mut self) -> Option<Box<Resume>> {
         let max_s = self.acks.as_ref().map_or(0, |a| a.max_s);
         let over = Instant::now() + Duration::from_secs(max_s);
         loop {
@@ -317,7 +329,7 @@ impl Session {
                 () = self.mailbox.ready(), if room || self.mailbox.is_ended() => self.drain(),
                 progress = self.wire.drive(reading) => self.progress(progress),
                 () = self.mailbox.may_read(), if !reading => Next::Go,
-                Some(resume) = self.resumes.recv() => Next::Resumed(Box::new(resume)),
+                Some(resume) = self.resumes.recv() => Next::Resumed(resume),
                 () = &mut timer => {
                     timer.as_mut().reset(Instant::now() + tick);
                     self.tick()

@@ -17,13 +17,13 @@ use tokio::time::timeout;
 /// What this process knows of streams, by number.
 #[derive(Default)]
 pub struct Streams {
-    open: HashMap<i64, mpsc::Sender<Resume>>,
+    open: HashMap<i64, mpsc::Sender<Box<Resume>>>,
     ended: VecDeque<(i64, Arc<Mailbox>)>,
 }
 
 impl Streams {
     /// A session can be resumed.
-    pub fn begun(&mut self, stream: i64, resume: mpsc::Sender<Resume>) {
+    pub fn begun(&mut self, stream: i64, resume: mpsc::Sender<Box<Resume>>) {
         self.open.insert(stream, resume);
     }
 
@@ -41,7 +41,7 @@ impl Streams {
 /// What there is to be resumed.
 pub enum Found {
     /// The way to the session.
-    Session(mpsc::Sender<Resume>),
+    Session(mpsc::Sender<Box<Resume>>),
     /// It is gone; it had handled so many stanzas, as far as is known.
     Gone(Option<u32>),
 }

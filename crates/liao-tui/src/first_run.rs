@@ -1,6 +1,6 @@
 //! The first run: a form in lines, never an error.
 
-use crate::text;
+use crate::i18n::{Lang, Words};
 use liao_proto::jid::BareJid;
 use liao_proto::xep::invite::{self, Invite};
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -12,6 +12,10 @@ pub enum Answer {
     Invite(Invite),
     /// An account that exists.
     Login(String),
+}
+
+fn words() -> &'static Words {
+    Lang::detect(|name| std::env::var(name).ok()).words()
 }
 
 fn ask(question: &str) -> io::Result<String> {
@@ -43,11 +47,11 @@ pub fn first_run(given: Option<&str>) -> io::Result<Answer> {
         return Ok(answer);
     }
     match given {
-        None => eprintln!("{}", text::FIRST),
-        Some(text) => eprintln!("{text:?} is no invite link and no address such as name@server."),
+        None => eprintln!("{}\n{}", words().welcome, words().link_help),
+        Some(text) => eprintln!("{text}: {}", words().no_link),
     }
     loop {
-        let line = ask("link or address: ")?;
+        let line = ask(&format!("{}: ", words().link_or_address))?;
         match read(&line) {
             Some(answer) => return Ok(answer),
             None if matches!(line.as_str(), "q" | "/quit") => {
@@ -56,9 +60,7 @@ pub fn first_run(given: Option<&str>) -> io::Result<Answer> {
                     "nothing was done",
                 ));
             }
-            None => eprintln!(
-                "That is no invite link (https://HOST/invite/… or xmpp:…) and no address (name@server)."
-            ),
+            None => eprintln!("{}", words().no_link),
         }
     }
 }
@@ -77,7 +79,7 @@ pub fn new_account(proposed: Option<&str>, given: Option<String>) -> io::Result<
     let name = match proposed {
         Some(name) => name.to_owned(),
         None => loop {
-            let name = ask("choose a name: ")?;
+            let name = ask(&format!("{}: ", words().choose_name))?;
             if !name.is_empty() {
                 break name;
             }
@@ -87,13 +89,15 @@ pub fn new_account(proposed: Option<&str>, given: Option<String>) -> io::Result<
         return Ok((name, password));
     }
     loop {
-        let one = password("choose a password (it is not shown): ")?;
+        let one = password(&format!("{}: ", words().choose_password))?;
         if one.is_empty() {
-            eprintln!("An empty password is no password.");
-        } else if !io::stdin().is_terminal() || one == password("once more: ")? {
+            eprintln!("{}", words().empty_password);
+        } else if !io::stdin().is_terminal()
+            || one == password(&format!("{}: ", words().once_more))?
+        {
             return Ok((name, one));
         } else {
-            eprintln!("These were different. Once again:");
+            eprintln!("{}", words().were_different);
         }
     }
 }

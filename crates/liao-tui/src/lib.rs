@@ -1,10 +1,27 @@
-//! The terminal view of the client: what is said and heard, in lines.
+//! The client at a terminal: a screen, and a plain form in lines.
 //!
-//! It stands on `liao_client`'s [`Link`](liao_client::Link) and knows no protocol.
+//! Both stand on `liao_client`'s [`Link`](liao_client::Link) and its model, and know no protocol. The screen has the Elm
+//! form: state ([`app`](mod@app)), `update(input)` that leaves effects, and a view that only draws.
 
+mod app;
+mod colour;
+mod commands;
+mod composer;
+mod emoji;
 mod first_run;
+mod fuzzy;
+mod i18n;
+mod keys;
+mod notify;
+mod os;
 mod plain;
+mod screen;
+#[cfg(test)]
+mod tests;
 mod text;
+mod theme;
+mod view;
 
 pub use first_run::{Answer, first_run, new_account, password};
 pub use plain::{Options, run};
+pub use screen::{Start, screen};

@@ -36,6 +36,22 @@ fn password(stdin: bool, name: &str) -> Result<String, String> {
     }
 }
 
+/// An argument, or standard input for `-`.
+fn words(text: &str) -> Result<String, String> {
+    if text != "-" {
+        return Ok(text.to_owned());
+    }
+    let mut all = String::new();
+    let read = std::io::stdin().read_to_string(&mut all);
+    read.map_err(|e| e.to_string())?;
+    Ok(all.trim_end().to_owned())
+}
+
+fn notice(what: &str, text: Option<&str>, delete: bool) -> Result<Value, String> {
+    let text = text.map(words).transpose()?;
+    Ok(json!({"do": what, "text": text, "delete": delete}))
+}
+
 fn request(verb: &AdminVerb) -> Result<Value, String> {
     Ok(match verb {
         AdminVerb::User {
@@ -61,9 +77,25 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
             json!({"do": "user-passwd", "name": name, "password": password(*password_stdin, name)?})
         }
         AdminVerb::User {
+            verb: UserVerb::Disable { name },
+        } => json!({"do": "user-disable", "name": name}),
+        AdminVerb::User {
+            verb: UserVerb::Enable { name },
+        } => json!({"do": "user-enable", "name": name}),
+        AdminVerb::User {
+            verb: UserVerb::Promote { name },
+        } => json!({"do": "user-promote", "name": name}),
+        AdminVerb::User {
+            verb: UserVerb::Demote { name },
+        } => json!({"do": "user-demote", "name": name}),
+        AdminVerb::User {
             verb: UserVerb::List,
         } => json!({"do": "user-list"}),
         AdminVerb::Invite { admin, from } => json!({"do": "invite", "admin": admin, "from": from}),
+        AdminVerb::End { address } => json!({"do": "end", "address": address}),
+        AdminVerb::Announce { text } => json!({"do": "announce", "text": words(text)?}),
+        AdminVerb::Motd { text, delete } => notice("motd", text.as_deref(), *delete)?,
+        AdminVerb::Welcome { text, delete } => notice("welcome", text.as_deref(), *delete)?,
         AdminVerb::Reports { clear } => json!({"do": "reports", "clear": clear}),
         AdminVerb::Sessions => json!({"do": "sessions"}),
         AdminVerb::Stats => json!({"do": "stats"}),
@@ -116,9 +148,9 @@ fn show(answer: &Value) {
 }
 
 /// What is shown of the rows of lists, in this order.
-const COLUMNS: [&str; 13] = [
-    "jid", "admin", "created", "peer", "carrier", "since", "time", "by", "reason", "text",
-    "messages", "files", "bytes",
+const COLUMNS: [&str; 14] = [
+    "jid", "admin", "disabled", "created", "peer", "carrier", "since", "time", "by", "reason",
+    "text", "messages", "files", "bytes",
 ];
 
 fn row(row: &Value) {
@@ -129,7 +161,7 @@ fn row(row: &Value) {
                 .filter_map(|k| Some((*k, fields.get(*k)?)))
                 .map(|(k, v)| match v {
                     Value::String(s) => s.clone(),
-                    Value::Bool(true) => "admin".to_owned(),
+                    Value::Bool(true) => k.to_owned(),
                     Value::Number(n) => format!("{n} {k}"),
                     Value::Array(all) => all
                         .iter()

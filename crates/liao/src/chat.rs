@@ -8,7 +8,7 @@ use liao_client::{
 };
 use liao_proto::jid::BareJid;
 use liao_proto::xep::invite::Invite;
-use liao_tui::{Answer, Options, first_run, new_account, password};
+use liao_tui::{Answer, Options, Start, first_run, new_account, password};
 use std::io::Read;
 use std::process::ExitCode;
 use tokio::sync::mpsc;
@@ -211,15 +211,19 @@ fn start(store: &Store, account: Account, listen: bool, trust: Option<String>) -
     .start()
 }
 
-/// `liao chat`.
+/// `liao chat`: the screen at a terminal, else lines.
 pub fn chat(args: cli::Chat) -> ExitCode {
     run(async {
+        if !args.plain && !args.json && os::has_screen() {
+            return on_screen(args).await;
+        }
         let (store, account) = account(&args.account, args.address.as_deref(), true).await?;
         let jid = account.jid.clone();
         let link = start(&store, account, true, args.account.trust.clone());
         let options = Options {
             json: args.json,
             sockets: false,
+            book: false,
             single: false,
             to: args.to,
             ends_with_input: true,
@@ -232,6 +236,48 @@ pub fn chat(args: cli::Chat) -> ExitCode {
     })
 }
 
+/// The screen asks for what is missing itself.
+async fn on_screen(args: cli::Chat) -> Result<u8, Stop> {
+    let account = &args.account;
+    let store = Store::open(
+        &account
+            .client_data
+            .clone()
+            .unwrap_or_else(os::client_folder),
+    )?;
+    let wanted = account.account.as_deref().or(args.address.as_deref());
+    let jid = wanted.and_then(|w| BareJid::new(w).ok());
+    let jid = jid.filter(|j| j.node().is_some()).map(|j| j.to_string());
+    let given = given_password(account)?;
+    let mut known = match (wanted, &jid) {
+        (None, _) => store.account(None)?,
+        (Some(_), Some(jid)) => store.account(Some(jid))?,
+        (Some(_), None) => None,
+    };
+    if let (None, Some(jid)) = (&known, jid) {
+        let (password, server) = (String::new(), None);
+        known = Some(Account {
+            jid,
+            password,
+            server,
+        });
+    }
+    if let Some(known) = &mut known {
+        known.password = given.unwrap_or(std::mem::take(&mut known.password));
+        known.server = account.server.clone().or(known.server.take());
+    }
+    let start = Start {
+        given: wanted.filter(|_| known.is_none()).map(str::to_owned),
+        store,
+        account: known,
+        server: account.server.clone(),
+        trust: account.trust.clone(),
+        to: args.to,
+        sockets: None,
+    };
+    Ok(liao_tui::screen(start, os::terminated()).await)
+}
+
 /// `liao tail`.
 pub fn tail(args: cli::Tail) -> ExitCode {
     run(async {
@@ -241,6 +287,7 @@ pub fn tail(args: cli::Tail) -> ExitCode {
         let options = Options {
             json: args.json,
             sockets: false,
+            book: false,
             single: false,
             to: None,
             ends_with_input: false,

@@ -189,14 +189,14 @@ pub struct Account {
 
 #[derive(Args, Clone)]
 #[command(
-    after_help = "A line goes to the one you talk to: /to NAME chooses, @NAME TEXT says one thing, /help lists \
-                        the rest, q ends."
+    after_help = "At a terminal F1 shows all keys and commands. In lines (--plain, or a pipe) a line goes to the one \
+                        you talk to: /to NAME chooses, @NAME TEXT says one thing, /help lists the rest, q ends."
 )]
 pub struct Chat {
     /// Your address (name@server), or an invite link.
     #[arg(value_name = "ADDRESS")]
     pub address: Option<String>,
-    /// Lines instead of a screen (the screen is coming: today it is always so).
+    /// Lines in place of the screen; it is always so when input or output is no terminal.
     #[arg(long)]
     pub plain: bool,
     /// JSON lines, for programs.
@@ -246,6 +246,9 @@ pub struct Sockets {
     /// Peers send lines at any time (found out by itself otherwise).
     #[arg(long)]
     pub free: bool,
+    /// Lines in place of the screen; it is always so when input or output is no terminal.
+    #[arg(long)]
+    pub plain: bool,
     /// JSON lines, for programs.
     #[arg(long)]
     pub json: bool,
@@ -286,6 +289,33 @@ pub enum AdminVerb {
         /// Who invites; the two are friends at once.
         #[arg(long, value_name = "ADDRESS")]
         from: Option<String>,
+    },
+    /// End an account's sessions: all, or the one whose resource is in the address.
+    End {
+        /// NAME or NAME@DOMAIN/RESOURCE.
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+    },
+    /// Tell everyone who is online something.
+    Announce {
+        /// The words; `-`: standard input.
+        text: String,
+    },
+    /// The message of the day: everyone is told once, at the latest at the next login.
+    Motd {
+        /// The words; `-`: standard input. Without them the present message is printed.
+        text: Option<String>,
+        /// Delete it.
+        #[arg(long, conflicts_with = "text")]
+        delete: bool,
+    },
+    /// What new people are told at their first login.
+    Welcome {
+        /// The words; `-`: standard input. Without them the present welcome is printed.
+        text: Option<String>,
+        /// Delete it.
+        #[arg(long, conflicts_with = "text")]
+        delete: bool,
     },
     /// What people reported when they blocked somebody: spam, abuse.
     Reports {
@@ -328,6 +358,26 @@ pub enum UserVerb {
         /// Read the password from standard input.
         #[arg(long)]
         password_stdin: bool,
+    },
+    /// Log an account out and let it log in no more; nothing of it is lost.
+    Disable {
+        /// The name before the @.
+        name: String,
+    },
+    /// Let a disabled account log in again.
+    Enable {
+        /// The name before the @.
+        name: String,
+    },
+    /// Make an account an admin.
+    Promote {
+        /// The name before the @.
+        name: String,
+    },
+    /// Make an admin an ordinary account; one admin must remain.
+    Demote {
+        /// The name before the @.
+        name: String,
     },
     /// List the accounts.
     List,

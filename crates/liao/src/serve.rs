@@ -3,7 +3,7 @@
 use crate::cli::{Check, Part, Serve, Sources};
 use crate::os;
 use liao_server::check::{self, Finding};
-use liao_server::{Config, ConfigError};
+use liao_server::{Config, ConfigError, Ended};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -55,8 +55,15 @@ pub fn run(args: Serve) -> ExitCode {
         )
         .await
     });
+    // Whatever still runs is ended before the next one begins.
+    drop(runtime);
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Ended::Stopped) => ExitCode::SUCCESS,
+        Ok(Ended::Restart) => {
+            let error = os::restart();
+            eprintln!("liao: the server stopped and could not be started again: {error}");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("liao: {error}");
             ExitCode::from(error.exit_code())

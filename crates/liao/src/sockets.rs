@@ -5,7 +5,7 @@ use crate::os;
 use liao_client::sockets::{Role, Sockets, resolve};
 use liao_client::{Backend, Store};
 use liao_proto::sockets::Kind;
-use liao_tui::Options;
+use liao_tui::{Options, Start};
 use std::process::ExitCode;
 
 pub fn run(role: Role, args: cli::Sockets) -> ExitCode {
@@ -57,9 +57,25 @@ async fn talk(role: Role, args: cli::Sockets) -> u8 {
         store: store.clone(),
     })
     .start();
+    if let Some(store) = store
+        .clone()
+        .filter(|_| !args.plain && !args.json && os::has_screen())
+    {
+        let start = Start {
+            store,
+            account: None,
+            given: None,
+            server: None,
+            trust: None,
+            to: client.then(|| address.to_string()),
+            sockets: Some((link, role == Role::TcpClient)),
+        };
+        return liao_tui::screen(start, os::terminated()).await;
+    }
     let options = Options {
         json: args.json,
         sockets: true,
+        book: matches!(role, Role::UdpServer | Role::UdpClient),
         single: role == Role::TcpClient,
         to: client.then(|| address.to_string()),
         ends_with_input: client,

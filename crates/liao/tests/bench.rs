@@ -49,10 +49,12 @@ fn chat_measures_our_server_and_the_bare_relay_in_one_run() {
 
 #[test]
 fn idle_measures_what_a_connection_costs() {
-    let out = bench(&["idle", "--connections", "20", "--seconds", "0", "--json"]);
-    let all = figures(&out, 0);
-    if cfg!(target_os = "linux") {
-        assert!(all["memory a connection, KiB"]["median"].is_number());
+    for tls in [&[][..], &["--tls"]] {
+        let short = &["idle", "--connections", "20", "--seconds", "0", "--json"];
+        let all = figures(&bench(&[short, tls].concat()), 0);
+        if cfg!(target_os = "linux") {
+            assert!(all["memory a connection, KiB"]["median"].is_number());
+        }
     }
 }
 

@@ -47,6 +47,7 @@ impl House {
 
     fn open(&mut self) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+        command.env("LC_ALL", "C.UTF-8");
         command
             .args(["serve", "--data"])
             .arg(self.folder.join("server"));
@@ -74,6 +75,7 @@ impl House {
     /// A client with data of its own.
     fn liao(&self, who: &str, args: &[&str]) -> Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+        command.env("LC_ALL", "C.UTF-8");
         command
             .args(args)
             .env("XDG_DATA_HOME", self.folder.join(who));
@@ -82,6 +84,7 @@ impl House {
 
     fn admin(&self, args: &[&str]) -> String {
         let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+        command.env("LC_ALL", "C.UTF-8");
         command
             .args(["admin", "--data"])
             .arg(self.folder.join("server"));

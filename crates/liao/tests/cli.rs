@@ -36,7 +36,23 @@ fn errors_say_what_where_and_what_to_do() {
         .output()
         .unwrap();
     assert_eq!(out.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&out.stderr).contains(&address));
+    let words = String::from_utf8_lossy(&out.stderr).into_owned();
+    // Who holds it is named: here it is this test.
+    let me = format!("(process {})", std::process::id());
+    assert!(words.contains(&address) && words.contains(&me), "{words}");
+    // An address that this machine does not have: another remedy.
+    let out = Command::new(env!("CARGO_BIN_EXE_liao"))
+        .args(["serve", "--data", "d"])
+        .env("LIAO_LISTEN_C2S", "192.0.2.1:5222")
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(out.status.code(), Some(3));
+    let words = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        words.contains("no such address") && !words.contains("stop what holds it"),
+        "{words}"
+    );
     let out = liao(&["admin", "--data", "d", "user", "del", "nobody"], &folder);
     assert_eq!(out.status.code(), Some(1));
     std::fs::remove_dir_all(&folder).unwrap();

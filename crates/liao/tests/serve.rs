@@ -155,7 +155,10 @@ fn one_folder_has_one_server_and_default_ports_move() {
     assert!(words(&second).contains("liao-data"), "{}", words(&second));
     // Another folder: the ports that the first has are taken now, so each moves and the banner says where to.
     let two = Folder::new("two");
-    let other = serve(&two.0);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+    let other = Program::start(command.arg("serve").current_dir(&two.0));
+    other.hears("is taken by liao (process ");
+    other.hears("certificate");
     let places = |folder: &Folder| -> serde_json::Value {
         let text = std::fs::read_to_string(folder.0.join("liao-data/addresses.json")).unwrap();
         serde_json::from_str(&text).unwrap()

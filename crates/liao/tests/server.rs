@@ -4,6 +4,7 @@
 
 mod world;
 
+use liao_proto::xml::Frame;
 use std::process::Command;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -53,6 +54,65 @@ async fn callers_appear_to_the_owner_and_to_those_who_are_allowed() {
     bob.send(&say(&name, "still me?")).await;
     let refused = bob.until(|f| f.name() == "message").await;
     assert_eq!(refused.attr("type"), Some("error"));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_caller_is_seen_and_what_it_never_reads_comes_back() {
+    let server = Server::start("waits", "");
+    server.add("anna", &["--admin"]);
+    let mut anna = server.log_in("anna").await;
+    let mut caller = TcpStream::connect(server.address("sockets")).await.unwrap();
+    caller.write_all(b"hello").await.unwrap();
+    let name = anna.hears("hello").await;
+    for word in ["one", "two", "three"] {
+        let body = format!("<body>{word}</body>");
+        anna.send(&format!(
+            "<message to='{name}' type='chat' id='{word}'>{body}</message>"
+        ))
+        .await;
+    }
+    assert_eq!(reads(&mut caller).await, "one");
+    let says = |words: &'static str| {
+        move |f: &Frame| {
+            f.name() == "presence" && String::from_utf8_lossy(f.bytes()).contains(words)
+        }
+    };
+    anna.until(says("2 pieces wait for its turn")).await;
+    caller.write_all(b"go on").await.unwrap();
+    assert_eq!(reads(&mut caller).await, "two");
+    anna.until(says("1 piece waits for its turn")).await;
+    drop(caller);
+    let refused = anna.until(|f| f.attr("type") == Some("error")).await;
+    assert_eq!(refused.attr("id"), Some("three"));
+    let words = String::from_utf8_lossy(refused.bytes()).into_owned();
+    assert!(words.contains("it hung up before its turn came"), "{words}");
+}
+
+#[tokio::test]
+async fn callers_that_are_long_gone_do_not_fill_the_contacts() {
+    let server = Server::start("gone", "");
+    server.add("anna", &["--admin"]);
+    let mut anna = server.log_in("anna").await;
+    for n in 0..110 {
+        let mut caller = TcpStream::connect(server.address("sockets")).await.unwrap();
+        caller
+            .write_all(format!("call {n}").as_bytes())
+            .await
+            .unwrap();
+        anna.hears(&format!("call {n}")).await;
+        drop(caller);
+        anna.until(|f| f.name() == "presence" && f.attr("type") == Some("unavailable"))
+            .await;
+    }
+    anna.send("<iq type='get' id='all'><query xmlns='jabber:iq:roster'/></iq>")
+        .await;
+    let all = anna.until(|f| f.attr("id") == Some("all")).await;
+    let all = String::from_utf8_lossy(all.bytes()).into_owned();
+    assert_eq!(all.matches("<item").count(), 101, "{all}");
+    assert!(
+        all.contains("'tcp-110@") && !all.contains("'tcp-9@"),
+        "{all}"
+    );
 }
 
 #[tokio::test]

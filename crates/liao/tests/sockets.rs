@@ -120,6 +120,49 @@ fn tcp_client_talks_to_a_server_that_talks_in_turn() {
 }
 
 #[test]
+fn tcp_client_is_understood_when_it_leaves_before_the_first_answer() {
+    let (mut server, address) = tutorial_server("tcp_server.py");
+    // Without a word, and with one that is not answered yet: the next caller is served.
+    let mut client = liao(&["tcp-client", &address]);
+    client.say("q");
+    assert_eq!(client.code(), 0);
+    server.hears("caller gone");
+    let mut client = liao(&["tcp-client", &address]);
+    client.say("hello");
+    server.hears("heard: hello");
+    client.signal("-INT");
+    assert_eq!(client.code(), 0);
+    server.say("too late");
+    server.hears("caller gone");
+    let mut client = liao(&["tcp-client", &address]);
+    client.say("the next one");
+    server.hears("heard: the next one");
+    server.say("welcome");
+    client.hears("welcome");
+}
+
+#[test]
+fn characters_cut_across_segments_at_every_offset_arrive_whole() {
+    let (server, address) = server("tcp-server", &[]);
+    let words = "é汉😀👨‍👩‍👧.";
+    for at in 1..words.len() {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        // A program that sends lines, so that the cut is none between two messages.
+        stream.write_all(b"first\n").unwrap();
+        server.hears("first");
+        stream.write_all(&words.as_bytes()[..at]).unwrap();
+        std::thread::yield_now();
+        stream.write_all(&words.as_bytes()[at..]).unwrap();
+        stream.write_all(b"\n").unwrap();
+        assert!(
+            server.hears(".").ends_with(&format!(": {words}")),
+            "cut at {at}"
+        );
+    }
+}
+
+#[test]
 fn ours_with_ours_speak_freely_any_length_any_number() {
     let (mut server, address) = server("tcp-server", &[]);
     let mut client = liao(&["tcp-client", &address, "--name", "Tom"]);

@@ -78,9 +78,10 @@ impl Backend for Sockets {
     }
 }
 
-/// The address that `HOST:PORT` means; the first one if the name has several.
+/// The address that `HOST:PORT` means. If the name has several, one of IPv4: programs of this kind know no other, and
+/// `localhost` is where ours listen unless they are told otherwise.
 pub async fn resolve(text: &str) -> Result<SocketAddr, String> {
-    let found = lookup_host(text).await.map(|mut all| all.next());
+    let found = lookup_host(text).await.map(preferred);
     match found {
         Ok(Some(address)) => Ok(address),
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -91,12 +92,19 @@ pub async fn resolve(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
+fn preferred(all: impl Iterator<Item = SocketAddr>) -> Option<SocketAddr> {
+    // `false` comes first, and of equals the first one.
+    all.min_by_key(|a| !a.is_ipv4())
+}
+
 /// A port could not be had: who may have it, what to do.
 fn not_bound(what: &str, address: SocketAddr, error: &io::Error) -> Failure {
     Failure::Network(match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "{what} {address} is taken by another program (perhaps `liao serve`, whose gateway is there, too); \
-             give another, such as {}",
+            "{what} {address} is taken by {}; give another, such as {}",
+            liao_net::os::holder(address).unwrap_or_else(|| {
+                "another program (perhaps `liao serve`, whose gateway is there, too)".to_owned()
+            }),
             SocketAddr::new(address.ip(), address.port().wrapping_add(1))
         ),
         io::ErrorKind::PermissionDenied => {
@@ -104,4 +112,21 @@ fn not_bound(what: &str, address: SocketAddr, error: &io::Error) -> Failure {
         }
         _ => format!("{what} {address}: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_addresses_one_of_ipv4_is_taken() {
+        let of = |all: &[&str]| preferred(all.iter().map(|a| a.parse().unwrap()));
+        let four: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        assert_eq!(
+            of(&["[::1]:8080", "127.0.0.1:8080", "127.0.0.2:8080"]),
+            Some(four)
+        );
+        assert!(of(&["[::1]:8080"]).is_some_and(|a| a.is_ipv6()));
+        assert_eq!(of(&[]), None);
+    }
 }

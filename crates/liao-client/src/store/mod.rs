@@ -1,6 +1,7 @@
 //! What the client keeps on disk, in one SQLite file: accounts, whom it trusts, messages and outbox, address book.
 
 mod agent;
+mod view;
 
 pub use agent::Agent;
 
@@ -11,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use view::{Conversation, Kept, Page};
+
 /// Each version's change from the one before.
-const VERSIONS: &[&str] = &[include_str!("schema-1.sql")];
+const VERSIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
 
 /// What is wrong with the client's data, and what to do.
 #[derive(Debug, thiserror::Error)]

@@ -391,3 +391,121 @@ fn refusal(failure: &Element, jid: &BareJid) -> Failure {
         other => Failure::NotAuthorized(format!("{jid}: {other}{text}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use liao_proto::stream::{Event, Limits};
+
+    const OFFER: &str = "<stream:features xmlns:stream='http://etherx.jabber.org/streams'>\
+        <authentication xmlns='urn:xmpp:sasl:2'><mechanism>PLAIN</mechanism><inline><sm xmlns='urn:xmpp:sm:3'/>\
+        <bind xmlns='urn:xmpp:bind:0'><inline><feature var='urn:xmpp:sm:3'/></inline></bind>\
+        </inline></authentication></stream:features>";
+    const NEXT: &str = "<stream:features xmlns:stream='http://etherx.jabber.org/streams'>\
+        <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/><sm xmlns='urn:xmpp:sm:3'/></stream:features>";
+
+    /// What comes of these answers of a server, one for each of our elements; and our first element.
+    async fn enter_with(
+        answers: &[&str],
+        listen: bool,
+    ) -> (Result<(Option<String>, Start), Failure>, String) {
+        let (a, b) = tokio::io::duplex(65_536);
+        let (mut ours, mut theirs) = (
+            Wire::stream(a, true, Limits::default()),
+            Wire::stream(b, true, Limits::default()),
+        );
+        let folder = std::env::temp_dir().join(format!("liao-login-{}", crate::random_id()));
+        let store = Store::open(&folder).unwrap();
+        let jid = BareJid::new("a@x").unwrap();
+        let wish = Wish {
+            jid: &jid,
+            password: "pw",
+            resource: "r",
+            listen,
+            agent: Some("d4565fa7-4d72-4749-b3d3-740edbf87770"),
+            store: &store,
+            trusting: false,
+            previous: Some(("old".to_owned(), 7)),
+        };
+        let server = async {
+            let mut first = String::new();
+            theirs.queue_open(&Default::default());
+            theirs.queue(OFFER.as_bytes());
+            for answer in answers {
+                while let Ok(event) = theirs.recv().await {
+                    if let Event::Element(frame) = event {
+                        if first.is_empty() {
+                            first = String::from_utf8_lossy(frame.bytes()).into_owned();
+                        }
+                        break;
+                    }
+                }
+                theirs.queue(answer.as_bytes());
+            }
+            theirs.flush().await.unwrap();
+            first
+        };
+        let client = async {
+            let features = begin(&mut ours, "x").await?;
+            enter(&mut ours, &features, &wish).await
+        };
+        let out = tokio::join!(client, server);
+        std::fs::remove_dir_all(&folder).unwrap();
+        out
+    }
+
+    fn success(who: &str, more: &str) -> String {
+        format!(
+            "<success xmlns='urn:xmpp:sasl:2'><authorization-identifier>{who}</authorization-identifier>{more}</success>"
+        )
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_resumed_in_the_login_and_no_features_are_awaited() {
+        let resumed = success("a@x", "<resumed xmlns='urn:xmpp:sm:3' previd='old' h='3'/>");
+        let (entered, said) = enter_with(&[&resumed], true).await;
+        let (full, start) = entered.unwrap();
+        assert_eq!((full, start.resumed), (None, Some(3)));
+        for part in [
+            "previd='old'",
+            "h='7'",
+            "<tag>liao</tag>",
+            "resume='true'",
+            "id='d4565fa7",
+        ] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_bound_anew_and_what_is_known_of_it_is_kept() {
+        let failed = "<failed xmlns='urn:xmpp:sm:3' h='5'/>";
+        let bound = "<bound xmlns='urn:xmpp:bind:0'><enabled xmlns='urn:xmpp:sm:3' id='new' resume='1'/></bound>";
+        let both = success("a@x/liao/1", &format!("{failed}{bound}")) + NEXT;
+        let (full, start) = enter_with(&[&both], true).await.0.unwrap();
+        assert_eq!((full.as_deref(), start.had), (Some("a@x/liao/1"), Some(5)));
+        assert!(matches!(start.managed, Managing::Enabled(Some(id)) if id == "new"));
+        // Who only sends binds in the classic way, on the same stream.
+        let iq = "<iq type='result' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><jid>a@x/r</jid></bind></iq>";
+        let only = success("a@x", failed) + NEXT;
+        let (entered, said) = enter_with(&[&only, iq], false).await;
+        let (full, start) = entered.unwrap();
+        assert_eq!((full.as_deref(), start.had), (Some("a@x/r"), Some(5)));
+        assert!(!said.contains("urn:xmpp:bind:0"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn other_answers_are_failures_in_words() {
+        let other = success("b@x", "") + NEXT;
+        let tasks = "<continue xmlns='urn:xmpp:sasl:2'><tasks><task>TOTP</task></tasks></continue>";
+        let refused = "<failure xmlns='urn:xmpp:sasl:2'><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/></failure>";
+        let (a, b, c) = (
+            enter_with(&[&other], true).await.0.err(),
+            enter_with(&[tasks], true).await.0.err(),
+            enter_with(&[refused], true).await.0.err(),
+        );
+        assert!(matches!(a, Some(Failure::Network(why)) if why.contains("somebody else")));
+        assert!(matches!(b, Some(Failure::Refused(why)) if why.contains("TOTP")));
+        assert!(matches!(c, Some(Failure::NotAuthorized(why)) if why.contains("password")));
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod caps;
+pub mod component;
 pub mod delay;
 pub mod external;
 pub mod forms;

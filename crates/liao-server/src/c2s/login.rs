@@ -93,7 +93,7 @@ impl Connection {
                     if let Some(attempt) = attempt {
                         attempt.succeeded();
                     }
-                    return self.proved(profile, &username, authzid, data);
+                    return self.proved(profile, &username, authzid, data).await;
                 }
                 Step::Failure(condition) => {
                     if let Some(attempt) = attempt {
@@ -118,7 +118,7 @@ impl Connection {
     }
 
     /// Section 6.3.8: only as oneself, and with SASL2 as whom the stream's header named (XEP-0388 section 4.4).
-    fn proved(
+    async fn proved(
         &mut self,
         profile: Profile,
         username: &str,
@@ -135,7 +135,15 @@ impl Connection {
                 return self.refuse(profile, "invalid-authzid");
             }
         }
-        Ok(Some(Login { user, data }))
+        match self.server.accounts.is_disabled(&user).await {
+            Ok(false) => Ok(Some(Login { user, data })),
+            // RFC 6120 section 6.5.2: told to nobody but who knows the password.
+            Ok(true) => self.refuse(profile, "account-disabled"),
+            Err(error) => {
+                tracing::error!(%error, "the account cannot be read");
+                Err(Stop::Error("internal-server-error", ""))
+            }
+        }
     }
 
     /// Counts a try; loopback peers are no exception, a proxy or a tunnel may stand there.

@@ -48,7 +48,7 @@ impl From<WireError> for Stop {
 
 /// A resumption that can be.
 struct Handover {
-    session: mpsc::Sender<Resume>,
+    session: mpsc::Sender<Box<Resume>>,
     /// The client has handled so many stanzas.
     h: u32,
     around: Around,
@@ -80,27 +80,29 @@ pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>
         tries: 0,
     };
     let limit = Duration::from_secs(connection.server.bounds.unauthenticated_s);
-    let bound = match timeout(limit, connection.negotiate()).await {
+    // Boxed: it is large and over soon, and the connection stays.
+    let bound = match Box::pin(timeout(limit, connection.negotiate())).await {
         Ok(bound) => bound,
         Err(_) => Err(Stop::Error("connection-timeout", "log in sooner")),
     };
     let Connection { server, wire, .. } = connection;
     match bound {
-        Ok(bound) => session::run(server, wire, bound, peer.address).await,
-        Err(Stop::Error(condition, text)) => farewell(wire, condition, text).await,
+        Ok(bound) => Box::pin(session::run(server, wire, bound, peer.address)).await,
+        Err(Stop::Error(condition, text)) => Box::pin(farewell(wire, condition, text)).await,
         Err(Stop::Resume(handover)) => {
             let (held, released) = tokio::sync::oneshot::channel();
             let Handover { session, h, around } = *handover;
-            let resume = Resume {
+            let resume = Box::new(Resume {
                 wire,
                 peer: peer.address,
                 h,
                 around,
                 held,
-            };
+            });
             if let Err(lost) = session.send(resume).await {
                 // It ended at this very moment; the client binds anew on another connection.
-                return farewell(lost.0.wire, "reset", "the session ended meanwhile").await;
+                let farewell = farewell(lost.0.wire, "reset", "the session ended meanwhile");
+                return Box::pin(farewell).await;
             }
             // This task stands for the connection where connections are counted.
             let _ = released.await;

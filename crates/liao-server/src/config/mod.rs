@@ -1,7 +1,9 @@
 //! The configuration: one table of options, a TOML file, `LIAO_*` variables, flags; unknown keys are errors.
 
+mod components;
 mod options;
 
+pub use components::Component;
 pub use options::{Kind, OPTIONS, Opt};
 
 use crate::limits::Bounds;
@@ -114,6 +116,16 @@ impl Config {
         }
         if config.lan() {
             config.open_to_the_lan();
+        }
+        if let Some(own) = config
+            .components()
+            .iter()
+            .find(|c| c.name == config.domain())
+        {
+            return Err(ConfigError(format!(
+                "the component {} has the server's own name; take another, such as bot.{}",
+                own.name, own.name
+            )));
         }
         let bounds = config.bounds();
         if bounds.mailbox_bytes < 2 * bounds.stanza_bytes {
@@ -248,6 +260,11 @@ impl Config {
         host_of(self.get("http.public_url"))
     }
 
+    /// The components that may connect.
+    pub fn components(&self) -> Vec<Component> {
+        components::read(self.get("components")).unwrap_or_default()
+    }
+
     /// The bounds in force.
     pub fn bounds(&self) -> Bounds {
         Bounds::read(|key| self.get(key).parse().ok())
@@ -260,7 +277,7 @@ impl Config {
             .collect()
     }
 
-    /// One of the listeners: `c2s`, `c2s_tls`, `http`, `https`, `sockets`.
+    /// One of the listeners: `c2s`, `c2s_tls`, `http`, `https`, `components`, `sockets`.
     pub fn listen(&self, name: &str) -> Listen {
         let at = index(&format!("listen.{name}"));
         let (text, asked) = at.map_or(("off", false), |at| {
@@ -306,6 +323,7 @@ fn line_of(text: &str, key: &str) -> Option<usize> {
     let mut section_line = None;
     for (number, line) in text.lines().enumerate().map(|(n, l)| (n + 1, l.trim())) {
         if let Some(header) = line.strip_prefix('[') {
+            let header = header.trim_start_matches('[');
             inside = header.split(']').next().unwrap_or_default().trim();
             if inside == last || inside == key {
                 section_line = Some(number);

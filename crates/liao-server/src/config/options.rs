@@ -18,6 +18,8 @@ pub enum Kind {
     List,
     /// `true` or `false`.
     Switch,
+    /// `[[components]]`.
+    Components,
     /// A whole number from the first to the second.
     Number(u64, u64),
 }
@@ -81,14 +83,21 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 33] = [
+const WORDS: [Opt; 35] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
+    Opt {
+        key: "components",
+        default: Cow::Borrowed(""),
+        live: false,
+        kind: Kind::Components,
+    },
     opt("listen.c2s", "127.0.0.1:5222", false),
     opt("listen.c2s_tls", "127.0.0.1:5223", false),
     opt("listen.http", "127.0.0.1:5280", false),
     opt("listen.https", "127.0.0.1:5281", false),
+    opt("listen.components", "127.0.0.1:5347", false),
     opt("listen.sockets", "127.0.0.1:8080", false),
     opt("http.public_url", "", false),
     list("http.trusted_proxies", true),
@@ -142,6 +151,7 @@ impl Opt {
                 let all: Result<Vec<String>, String> = all.iter().map(item).collect();
                 Ok(all?.join(","))
             }
+            (Kind::Components, value) => super::components::text_of(value),
             (Kind::Switch, toml::Value::Boolean(on)) => Ok(on.to_string()),
             (Kind::Switch, other) => Err(format!("{key} must be true or false, not {other}")),
             (Kind::Number(..), toml::Value::Integer(n)) => Ok(n.to_string()),
@@ -160,6 +170,7 @@ impl Opt {
             Kind::Secret if text.is_empty() => quoted(text),
             Kind::Secret => quoted("…"),
             Kind::Switch | Kind::Number(..) => text.to_owned(),
+            Kind::Components => super::components::written(text),
             Kind::List => {
                 let all: Vec<String> = items(text).map(quoted).collect();
                 format!("[{}]", all.join(", "))
@@ -229,6 +240,7 @@ pub(super) fn check(key: &str, value: &str) -> Result<(), String> {
         };
     }
     match key {
+        "components" => super::components::read(value).map(drop),
         "registration.mode" => one_of(&["invite", "open", "closed"]),
         "lan" => one_of(&["true", "false"]),
         "log.format" => one_of(&["text", "json"]),

@@ -5,22 +5,22 @@ use crate::hooks::Cx;
 use liao_proto::jid::{BareJid, Jid};
 use liao_proto::stanza::Stanza;
 
-/// Contacts that see this account (`from` or `both`), but for those who are blocked.
+/// Contacts that see this account (`from` or `both`), but for those who are blocked or kept out.
 pub fn watchers(cx: &Cx<'_>) -> Vec<BareJid> {
     cx.entity
         .roster
         .iter()
-        .filter(|(j, c)| c.from && !blocking::is_blocked(cx.entity, &Jid::from((*j).clone())))
+        .filter(|(j, c)| c.from && !blocking::is_shut_out(cx, &Jid::from((*j).clone())))
         .map(|(j, _)| j.clone())
         .collect()
 }
 
-/// Contacts that this account sees (`to` or `both`), but for those who are blocked.
+/// Contacts that this account sees (`to` or `both`), but for those who are blocked or kept out.
 pub fn watched(cx: &Cx<'_>) -> Vec<BareJid> {
     cx.entity
         .roster
         .iter()
-        .filter(|(j, c)| c.to && !blocking::is_blocked(cx.entity, &Jid::from((*j).clone())))
+        .filter(|(j, c)| c.to && !blocking::is_shut_out(cx, &Jid::from((*j).clone())))
         .map(|(j, _)| j.clone())
         .collect()
 }

@@ -61,7 +61,11 @@ impl Module for Disco {
             (_, At::Domain, true) if node == capabilities(cx.server).join("#") => {
                 query = about(cx.server);
             }
-            (ns::COMMANDS, At::Domain, _) => super::commands::describe(cx, iq, &mut query, info),
+            (_, At::Domain, _) => match super::commands::describe(cx, iq, node, &mut query, info) {
+                Some(Ok(())) => {}
+                Some(Err(error)) => return Answer::Error(error),
+                None => return Answer::Error(ErrorKind::ITEM_NOT_FOUND),
+            },
             _ => return Answer::Error(ErrorKind::ITEM_NOT_FOUND),
         }
         if !node.is_empty() {
@@ -142,7 +146,9 @@ fn items(cx: &Cx<'_>, query: &mut Element) {
         let (jid, name) = service.item();
         let mut item = Element::bare("item", ns::DISCO_ITEMS);
         set(&mut item, "jid", &jid);
-        set(&mut item, "name", name);
+        if !name.is_empty() {
+            set(&mut item, "name", name);
+        }
         query.append_child(item);
     }
 }

@@ -11,15 +11,17 @@ mod activity;
 mod archive;
 mod blocking;
 mod carbons;
-mod commands;
+pub mod commands;
 mod contact;
 mod csi;
 mod disco;
 mod external;
 mod limits;
 mod message;
+mod notices;
 mod offline;
 mod ping;
+mod policy;
 mod presence;
 mod private;
 mod register;
@@ -32,7 +34,8 @@ mod version;
 
 /// All modules.
 pub static ALL: &[&dyn Module] = &[
-    // why first: what is blocked must not reach the others
+    // why first: what is kept out or blocked must not reach the others
+    &policy::Policy,
     &blocking::Blocking,
     // why before presence: it takes the words of a farewell
     &activity::Activity,
@@ -46,6 +49,7 @@ pub static ALL: &[&dyn Module] = &[
     &archive::Archive,
     &carbons::Carbons,
     &csi::Csi,
+    &notices::Notices,
     &disco::Disco,
     &ping::Ping,
     &version::Version,

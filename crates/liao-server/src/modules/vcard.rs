@@ -1,14 +1,12 @@
 //! vCards (XEP-0054): one's own is set and read, others' are read.
 
+use crate::engines::vcard::COLLECTION;
 use crate::hooks::{Answer, At, Cx, Module, Spec};
 use crate::limits;
 use liao_proto::stanza::{ErrorKind, Stanza};
 use liao_proto::{minidom::Element, ns};
 
 pub struct Vcard;
-
-/// The collection: one row an account.
-const COLLECTION: &str = "vcard";
 
 static SPEC: Spec = Spec {
     name: "vcard",

@@ -1,9 +1,11 @@
 //! Services at addresses of their own. The router knows this trait, never a service's name.
 
+use crate::mailbox::End;
 use crate::server::Server;
 use liao_proto::jid::BareJid;
 use liao_proto::stanza::Stanza;
 
+pub mod components;
 pub mod sockets;
 pub mod upload;
 
@@ -15,6 +17,8 @@ pub trait Service: Send + Sync {
     fn item(&self) -> (String, &'static str);
     /// Takes a stanza; gives what is to be sent.
     fn handle(&self, server: &Server, stanza: Stanza) -> Vec<Stanza>;
+    /// The server stops.
+    fn stop(&self, _end: End) {}
     /// An account of the server is gone.
     fn account_removed(&self, _bare: &BareJid) {}
 }

@@ -4,15 +4,16 @@
 use crate::config::Config;
 use crate::engines::roster;
 use crate::entity::Item;
+use crate::hooks::Cx;
 use crate::server::{Server, random_id};
 use crate::services::Service;
 use crate::store::Op;
 use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
 use liao_proto::ns;
-use liao_proto::sockets::{Carrier, Conversation, Incoming};
+use liao_proto::sockets::{Carrier, Conversation, Incoming, Refusal};
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +27,9 @@ const COLLECTION: &str = "sockets";
 const UDP_IDLE: Duration = Duration::from_secs(15 * 60);
 /// Messages that may wait for one caller's task.
 const WAITING: usize = 64;
+/// Callers that hung up and stay contacts, so that what they said has a name; a script that calls every minute would
+/// else fill the contact list.
+const GONE: usize = 100;
 
 struct Caller {
     /// The accounts to which it appears.
@@ -33,9 +37,9 @@ struct Caller {
     words: mpsc::Sender<Said>,
 }
 
-/// What an account says to a caller.
+/// What an account says to a caller, and the message to refuse if it cannot be said.
 struct Said {
-    by: BareJid,
+    message: Stanza,
     words: String,
 }
 
@@ -104,7 +108,7 @@ impl Gateway {
             return Some(stanza.error(&gone));
         };
         match caller.words.try_send(Said {
-            by: from,
+            message: stanza.clone(),
             words: body,
         }) {
             // XEP-0184: the words are with the gateway's task for this peer.
@@ -248,6 +252,8 @@ impl Gateway {
             jid,
             audience: Vec::new(),
             spoke: false,
+            unsaid: VecDeque::new(),
+            told: 0,
         };
         self.appear(&mut contact, audience).await;
         Ok((contact, receiver))
@@ -264,10 +270,12 @@ impl Gateway {
         }
         for new in audience.iter().filter(|a| !before.contains(a)) {
             let (jid, label) = (contact.jid.clone(), contact.label.clone());
+            let live: HashSet<String> = self.lock().keys().cloned().collect();
             contact
                 .server
                 .within(new, move |cx| {
-                    roster::befriend(cx, &jid, Some(label), Some("Sockets".into()))
+                    forget(cx, &jid, &live);
+                    roster::befriend(cx, &jid, Some(label), Some("Sockets".into()));
                 })
                 .await;
             contact.presence("", new);
@@ -287,8 +295,21 @@ impl Gateway {
         contact.hear(heard)
     }
 
-    fn leave(&self, contact: &Contact) {
+    fn leave(&self, contact: &mut Contact, mut words: mpsc::Receiver<Said>) {
         self.lock().remove(&contact.name);
+        contact.told = 0;
+        let waiting = std::iter::from_fn(|| words.try_recv().ok()).map(|said| said.message);
+        let unsaid: Vec<Stanza> = contact
+            .unsaid
+            .drain(..)
+            .map(|(message, _)| message)
+            .collect();
+        for message in unsaid.into_iter().chain(waiting) {
+            contact.refuse(
+                &message,
+                &ErrorKind::SERVICE_UNAVAILABLE.with_text("it hung up before its turn came"),
+            );
+        }
         for account in &contact.audience {
             contact.presence("unavailable", account);
             if !contact.spoke {
@@ -333,7 +354,7 @@ impl Gateway {
         let (mut reader, mut writer) = stream.split();
         let mut space = vec![0u8; 4096];
         'talk: loop {
-            while let Some(bytes) = talk.outgoing() {
+            while let Some(bytes) = contact.outgoing(&mut talk) {
                 if writer.write_all(&bytes).await.is_err() {
                     break 'talk;
                 }
@@ -349,12 +370,12 @@ impl Gateway {
                     }
                 }
                 said = words.recv() => match said {
-                    Some(said) => contact.say(&mut talk, &said),
+                    Some(said) => contact.say(&mut talk, said),
                     None => break,
                 }
             }
         }
-        self.leave(&contact);
+        self.leave(&mut contact, words);
     }
 
     /// Serves UDP callers from one socket.
@@ -403,7 +424,7 @@ impl Gateway {
         };
         let mut until = Instant::now() + UDP_IDLE;
         loop {
-            while let Some(bytes) = talk.outgoing() {
+            while let Some(bytes) = contact.outgoing(&mut talk) {
                 let _ = socket.send_to(&bytes, peer).await;
             }
             tokio::select! {
@@ -415,13 +436,13 @@ impl Gateway {
                     }
                 }
                 said = words.recv() => match said {
-                    Some(said) => contact.say(&mut talk, &said),
+                    Some(said) => contact.say(&mut talk, said),
                     None => break,
                 },
                 () = tokio::time::sleep_until(until) => break,
             }
         }
-        self.leave(&contact);
+        self.leave(&mut contact, words);
     }
 }
 
@@ -448,16 +469,78 @@ struct Contact {
     jid: BareJid,
     audience: Vec<BareJid>,
     spoke: bool,
+    /// Messages that are not wholly out, with the pieces that are left.
+    unsaid: VecDeque<(Stanza, usize)>,
+    /// How many pieces the accounts were told to wait for their turn.
+    told: usize,
+}
+
+/// Pieces that wait for the peer's turn.
+fn pieces(talk: &Conversation) -> usize {
+    talk.waiting().map_or(0, |(_, _, all)| all)
+}
+
+/// Forgets the oldest callers of long ago beyond [`GONE`].
+fn forget(cx: &mut Cx<'_>, new: &BareJid, live: &HashSet<String>) {
+    let number = |jid: &BareJid| {
+        let name = jid.node()?;
+        let gone = jid.domain() == new.domain() && !live.contains(name.as_str());
+        let (_, number) = name.as_str().rsplit_once('-').filter(|_| gone)?;
+        number.parse::<u64>().ok()
+    };
+    let all = cx.entity.roster.iter();
+    let mut gone: Vec<(u64, BareJid)> = all
+        .filter_map(|(jid, _)| Some((number(jid)?, jid.clone())))
+        .collect();
+    gone.sort_unstable();
+    for (_, jid) in gone.iter().rev().skip(GONE) {
+        roster::remove(cx, jid);
+    }
 }
 
 impl Contact {
     fn presence(&self, type_: &str, to: &BareJid) {
-        self.server.route(
-            Stanza::presence(type_)
-                .from(self.jid.clone())
-                .to(to.clone()),
-            None,
-        );
+        let presence = Stanza::presence(type_)
+            .from(self.jid.clone())
+            .to(to.clone());
+        let presence = match self.told {
+            0 => presence,
+            n => {
+                let words = if n == 1 { "piece waits" } else { "pieces wait" };
+                let status = format!(
+                    "<status xmlns='{}'>{n} {words} for its turn</status>",
+                    ns::CLIENT
+                );
+                presence.raw_child("status", ns::CLIENT, &status)
+            }
+        };
+        self.server.route(presence, None);
+    }
+
+    /// The next bytes for the caller; what has to wait for its turn is shown as its status.
+    fn outgoing(&mut self, talk: &mut Conversation) -> Option<Vec<u8>> {
+        let before = pieces(talk);
+        let bytes = talk.outgoing();
+        let left = pieces(talk);
+        if left < before
+            && let Some((_, waits)) = self.unsaid.front_mut()
+        {
+            *waits -= 1;
+            if *waits == 0 {
+                self.unsaid.pop_front();
+            }
+        }
+        if bytes.is_none() && self.told != left {
+            self.told = left;
+            for account in &self.audience {
+                self.presence("", account);
+            }
+        }
+        bytes
+    }
+
+    fn refuse(&self, message: &Stanza, why: &ErrorKind) {
+        self.server.route(message.error(why), None);
     }
 
     /// Hands on what the caller said; `true` if it said goodbye.
@@ -485,11 +568,23 @@ impl Contact {
         self.server.route(message, None);
     }
 
-    /// Queues words for the caller; what cannot be queued is told to who said it.
-    fn say(&mut self, talk: &mut Conversation, said: &Said) {
+    /// Queues words for the caller; what cannot be queued is refused.
+    fn say(&mut self, talk: &mut Conversation, said: Said) {
         self.spoke = true;
-        if let Err(why) = talk.say(&said.words) {
-            self.write(&said.by, &format!("(not sent: {why})"));
+        let before = pieces(talk);
+        match talk.say(&said.words) {
+            Ok(()) => {
+                let waits = pieces(talk) - before;
+                self.unsaid.push_back((said.message, waits));
+            }
+            Err(Refusal::Empty) => self.refuse(
+                &said.message,
+                &ErrorKind::NOT_ACCEPTABLE.with_text("an empty line is not sent"),
+            ),
+            Err(Refusal::Full) => self.refuse(
+                &said.message,
+                &ErrorKind::RESOURCE_CONSTRAINT.with_text("too much waits for this caller"),
+            ),
         }
     }
 }

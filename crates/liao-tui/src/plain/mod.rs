@@ -1,11 +1,12 @@
 //! The plain form: lines in, lines out; everything can be done without a screen.
 
-mod commands;
 mod input;
 mod show;
 
+use crate::app::lookup_words;
+use crate::commands::{self, Line, Place};
+use crate::i18n::{Lang, Words, fill};
 use crate::text;
-use commands::{Line, Place};
 use liao_client::{
     Command, Event, Failure, Link, Message, Model, Peer, State, Store, now_ms, random_id,
 };
@@ -18,6 +19,8 @@ use tokio::time::Instant;
 
 /// Messages from a pipe that may be on their way; then the pipe waits.
 const ON_THE_WAY: usize = 256;
+/// Messages that a search shows.
+const FOUND: usize = 50;
 /// How long a polite end may take.
 const LEAVING: Duration = Duration::from_secs(7);
 
@@ -27,6 +30,8 @@ pub struct Options {
     pub json: bool,
     /// Plain sockets, not an account.
     pub sockets: bool,
+    /// Names of the address book can be given to peers.
+    pub book: bool,
     /// There is only one peer: its name need not stand before each line in a pipe.
     pub single: bool,
     /// To whom lines go from the start.
@@ -41,6 +46,7 @@ pub struct Options {
 
 struct View {
     options: Options,
+    words: &'static Words,
     screen: Screen,
     terminal: bool,
     model: Model,
@@ -66,10 +72,12 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
             bare: options.single,
         },
     };
+    let words = Lang::detect(|name| std::env::var(name).ok()).words();
     let mut view = View {
         current: options.to.clone(),
         options,
-        screen: Screen { form },
+        words,
+        screen: Screen { form, words },
         terminal,
         model: Model::default(),
         early: VecDeque::new(),
@@ -81,6 +89,17 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         ready: false,
     };
     view.ready = view.options.sockets;
+    if let Some((store, account)) = view
+        .options
+        .store
+        .as_ref()
+        .filter(|_| !view.options.sockets)
+    {
+        match store.conversations(account) {
+            Ok(all) => view.model.remember(all),
+            Err(error) => view.say(&error.to_string()),
+        }
+    }
     let mut lines = if view.options.listen_only {
         mpsc::channel(1).1
     } else {
@@ -206,7 +225,7 @@ impl View {
             Event::Online { .. } => {
                 self.told_kept = false;
                 if self.terminal && !std::mem::replace(&mut self.greeted, true) {
-                    self.say(text::GREETING);
+                    self.say(self.words.greeting);
                 }
             }
             Event::Ready | Event::Offline { .. } => self.ready = true,
@@ -242,7 +261,20 @@ impl View {
     /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen.
     fn heard(&mut self, peer: &str) {
         self.model.read(peer);
-        if !self.options.sockets || (self.terminal && self.current.is_some()) {
+        if let Some((store, account)) = self
+            .options
+            .store
+            .as_ref()
+            .filter(|_| self.terminal && !self.options.sockets)
+            && let Err(error) = store.read(account, peer)
+        {
+            self.say(&error.to_string());
+        }
+        if self.terminal && self.current.is_some() {
+            return;
+        }
+        // A program with an account names whom it means; a person answers whoever wrote first.
+        if !self.options.sockets && !self.terminal {
             return;
         }
         if self.current.as_deref() != Some(peer) {
@@ -256,7 +288,7 @@ impl View {
     fn choose(&mut self, peer: &str, tell: bool) {
         self.current = Some(peer.to_owned());
         if tell {
-            self.say(&format!("you talk to {}", self.model.name(peer)));
+            self.say(&fill(self.words.you_talk_to, &[self.model.name(peer)]));
         }
     }
 
@@ -277,7 +309,7 @@ impl View {
         }
         if self.model.me.is_none() && !self.options.sockets && !self.told_kept {
             self.told_kept = true;
-            self.say(text::KEPT);
+            self.say(self.words.kept);
         }
         self.commands.push_back(Command::Send { id, to, text });
     }
@@ -287,6 +319,7 @@ impl View {
         match self.model.lookup(name) {
             Ok(peer) => Ok(peer),
             Err(error) => {
+                let error = lookup_words(&error, self.words);
                 let booked = self
                     .book()
                     .into_iter()
@@ -295,10 +328,11 @@ impl View {
                     Some((name, _)) => Ok(name),
                     None if self.options.sockets && name.contains(':') => Ok(name.to_owned()),
                     None if !self.options.sockets && name.contains('@') => Ok(name.to_owned()),
-                    None if self.options.sockets && !self.options.single => Err(format!(
-                        "{error}; /who lists people, /book add {name} HOST:PORT names an address"
+                    None if self.options.book => Err(format!(
+                        "{error}; {}",
+                        fill(self.words.who_or_book, &[name])
                     )),
-                    None => Err(format!("{error}; /who lists people")),
+                    None => Err(format!("{error}; {}", self.words.who_lists)),
                 }
             }
         }
@@ -317,20 +351,24 @@ impl View {
     }
 
     fn line(&mut self, line: &str) {
-        match commands::parse(line, self.place(), !self.terminal) {
+        let line = commands::parse(line, self.place(), commands::Form::Plain, !self.terminal);
+        if let Some(words) = commands::complaint(&line, self.words) {
+            return self.wrong(&words);
+        }
+        match line {
             Line::Say(text) if text.trim().is_empty() => {
                 // An empty line in a pipe is nothing to complain about each time.
                 if self.terminal {
-                    self.say(text::EMPTY);
+                    self.say(self.words.empty_line);
                 }
             }
             Line::Say(text) => match self.current.clone() {
                 Some(to) => self.send(to, text),
                 None if self.options.sockets => {
-                    self.say(text::NOBODY);
+                    self.say(self.words.nobody_is_here);
                     self.early.push_back(text);
                 }
-                None => self.wrong(text::TO_WHOM),
+                None => self.wrong(self.words.to_whom),
             },
             Line::SayTo(name, text) => match self.find(&name) {
                 Ok(peer) => self.send(peer, text),
@@ -352,9 +390,7 @@ impl View {
                 let goodbye = self.current.clone();
                 self.commands.push_back(Command::Quit { goodbye });
             }
-            Line::Book if self.book().is_empty() => {
-                self.say("the address book is empty: /book add NAME HOST:PORT")
-            }
+            Line::Book if self.book().is_empty() => self.say(self.words.book_empty),
             Line::Book => self
                 .book()
                 .iter()
@@ -369,9 +405,9 @@ impl View {
                     .as_ref()
                     .map(|(store, _)| store.unbook(&name));
                 match gone {
-                    Some(Ok(true)) => self.say(&format!("{name} is no longer in the address book")),
+                    Some(Ok(true)) => self.say(&fill(self.words.book_removed, &[&name])),
                     Some(Err(error)) => self.wrong(&error.to_string()),
-                    _ => self.wrong(&format!("{name} is not in the address book")),
+                    _ => self.wrong(&fill(self.words.book_missing, &[&name])),
                 }
             }
             Line::Befriend(to, name) => self.commands.push_back(Command::Befriend { to, name }),
@@ -380,7 +416,16 @@ impl View {
             Line::Presence(show, status) => {
                 self.commands.push_back(Command::Presence { show, status })
             }
-            Line::Wrong(why) => self.wrong(&why),
+            Line::Search(words) => self.search(&words),
+            Line::Pin => self.keep(|p| &mut p.pinned, Store::set_pinned),
+            Line::Mute => self.keep(|p| &mut p.muted, Store::set_muted),
+            // Only the screen has these; what has no meaning was complained about above.
+            Line::Theme(_)
+            | Line::Notify(_)
+            | Line::Mouse
+            | Line::Notices
+            | Line::Unknown(_)
+            | Line::Usage(_) => {}
         }
     }
 
@@ -399,16 +444,20 @@ impl View {
     fn who(&self) {
         let people = self.model.list();
         if people.is_empty() {
-            self.say("nobody yet");
+            self.say(if self.options.sockets {
+                self.words.nobody_listed
+            } else {
+                self.words.no_friends
+            });
         }
         for person in people {
             let peer = &person.contact.peer;
             let state = match (person.requests, person.available, person.show) {
-                (true, ..) => "asks to be friends",
-                (_, true, None) => "here",
-                (_, true, Some(_)) => "away",
-                _ if person.contact.asked => "asked to be friends, no answer yet",
-                _ => "not here",
+                (true, ..) => self.words.asks_friend,
+                (_, true, None) => self.words.here,
+                (_, true, Some(_)) => self.words.away,
+                _ if person.contact.asked => self.words.asked_friend,
+                _ => self.words.not_here,
             };
             let mark = if self.current.as_ref() == Some(peer) {
                 ">"
@@ -434,16 +483,61 @@ impl View {
     }
 
     fn help(&self) {
-        self.say(text::HELP);
+        self.say(self.words.line_help);
         let place = self.place();
-        for row in commands::ALL
-            .iter()
-            .filter(|r| r.place == Place::Both || r.place == place)
-        {
-            self.say(&format!(
-                "{:<42} /{:<5} {}",
-                row.usage, row.names[1], row.what
-            ));
+        let rows = commands::ALL.iter();
+        for row in rows.filter(|r| r.fits(place, commands::Form::Plain)) {
+            let other = match self.words.lang {
+                Lang::En => row.names[1],
+                Lang::Zh => row.names[0],
+            };
+            let (usage, other) = (text::pad(&row.usage(self.words), 42), text::pad(other, 8));
+            self.say(&format!("{usage} /{other} {}", (row.what)(self.words)));
+        }
+    }
+
+    /// Messages with these words: of the one we talk to, else of all.
+    fn search(&mut self, words: &str) {
+        let Some((store, account)) = &self.options.store else {
+            return;
+        };
+        match store.find(account, self.current.as_deref(), words, FOUND) {
+            Ok(found) if found.is_empty() => self.say(self.words.nothing_found),
+            Ok(found) => {
+                for kept in found.iter().rev() {
+                    let name = self.model.name(&kept.message.peer);
+                    let _ = self.screen.message(&kept.message, name, true);
+                }
+            }
+            Err(error) => self.wrong(&error.to_string()),
+        }
+    }
+
+    /// Turns something about the current conversation round, and keeps it.
+    fn keep(
+        &mut self,
+        which: fn(&mut liao_client::Person) -> &mut bool,
+        keep: fn(&Store, &str, &str, bool) -> Result<(), liao_client::StoreError>,
+    ) {
+        let Some(peer) = self.current.clone() else {
+            return self.wrong(self.words.to_whom);
+        };
+        let Some((store, account)) = &self.options.store else {
+            return;
+        };
+        let Some(person) = self.model.people.get_mut(&peer) else {
+            return self.wrong(&fill(self.words.nobody_here, &[&peer]));
+        };
+        let value = which(person);
+        *value = !*value;
+        let state = if *value {
+            self.words.on
+        } else {
+            self.words.off
+        };
+        match keep(store, account, &peer, *value) {
+            Ok(()) => self.say(state),
+            Err(error) => self.say(&error.to_string()),
         }
     }
 

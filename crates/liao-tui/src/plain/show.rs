@@ -1,8 +1,10 @@
 //! Events as lines: for people, for pipes, and as JSON for programs.
 
+use crate::i18n::{Words, fill};
+use crate::text::harmless;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use liao_client::{Event, Message, Model, State};
+use liao_client::{Event, Message, Model, Show, State};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -20,21 +22,6 @@ pub enum Form {
     Json,
 }
 
-/// Control characters and bidirectional overrides do nothing to the reader's terminal; line ends are `newline`.
-pub fn harmless(text: &str, newline: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\n' => out.push_str(newline),
-            '\t' => out.push(c),
-            '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => out.push('\u{FFFD}'),
-            c if c.is_control() => out.push('\u{FFFD}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 fn clock(ms: i64, dated: bool) -> String {
     let Ok(time) = Timestamp::from_millisecond(ms) else {
         return String::new();
@@ -48,6 +35,7 @@ fn clock(ms: i64, dated: bool) -> String {
 /// Writes lines; `Err` when nobody reads them any more.
 pub struct Screen {
     pub form: Form,
+    pub words: &'static Words,
 }
 
 impl Screen {
@@ -73,7 +61,7 @@ impl Screen {
     pub fn message(&self, message: &Message, name: &str, dated: bool) -> std::io::Result<()> {
         match self.form {
             Form::Terminal => {
-                let who = if message.outgoing { "me" } else { name };
+                let who = if message.outgoing { self.words.me } else { name };
                 let late = dated || message.delayed;
                 self.out(&format!(
                     "[{}] {}: {}",
@@ -107,61 +95,62 @@ impl Screen {
                 None => Ok(()),
             };
         }
-        match words(event, model) {
+        match words(event, model, self.words) {
             Some(words) => self.notice(&words),
             None => Ok(()),
         }
     }
 }
 
-fn words(event: &Event, model: &Model) -> Option<String> {
+fn words(event: &Event, model: &Model, words: &Words) -> Option<String> {
     Some(match event {
         Event::Notice(words) => words.clone(),
-        Event::Online { me } => format!("online: {me}"),
-        Event::Offline { why, retry_s } => format!("offline: {why}; trying again in {retry_s} s"),
+        Event::Online { me } => fill(words.online_as, &[me]),
+        Event::Offline { why, retry_s } => {
+            fill(words.offline_because, &[why, &retry_s.to_string()])
+        }
         Event::Presence {
             peer,
             available,
             show,
             status,
         } => {
-            let mut words = match (available, show) {
-                (false, _) => format!("{} is gone", model.name(peer)),
-                (true, None) => format!("{} is here", model.name(peer)),
-                (true, Some(show)) => format!("{} is {}", model.name(peer), meaning(show.word())),
+            let name = model.name(peer);
+            let mut said = match (available, show) {
+                (false, _) => fill(words.is_gone, &[name]),
+                (true, None) => fill(words.is_here, &[name]),
+                (true, Some(show)) => fill(words.is_state, &[name, meaning(*show, words)]),
             };
             if let Some(status) = status.as_ref().filter(|s| !s.is_empty()) {
-                words = format!("{words}: {status}");
+                said = format!("{said}: {status}");
             }
-            words
+            said
         }
         Event::Request { peer, greeting } => {
             let said = greeting
                 .as_ref()
                 .map_or(String::new(), |g| format!(" ({g})"));
-            format!("{peer} asks to be friends{said}: /accept {peer} or /decline {peer}")
+            fill(words.how_to_answer, &[peer, &said])
         }
         Event::State {
             state: State::Failed { why },
             ..
-        } => format!("not sent: {why}"),
+        } => fill(words.not_sent, &[why]),
         Event::State {
             state: State::Waiting { left, of },
             ..
-        } => {
-            format!("{left} of {of} waiting for their turn")
-        }
+        } => fill(words.of_pieces, &[&left.to_string(), &of.to_string()]),
         Event::Closed { error: Some(error) } => error.to_string(),
         _ => return None,
     })
 }
 
-fn meaning(show: &str) -> &'static str {
+fn meaning(show: Show, words: &Words) -> &'static str {
     match show {
-        "dnd" => "busy",
-        "xa" => "away for long",
-        "chat" => "glad to chat",
-        _ => "away",
+        Show::Dnd => words.busy,
+        Show::Xa => words.long_away,
+        Show::Chat => words.glad,
+        Show::Away => words.away,
     }
 }
 
@@ -205,18 +194,4 @@ fn as_json(event: &Event) -> Option<Value> {
         }
         Event::Message(_) => return None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_cannot_play_tricks_on_the_terminal() {
-        assert_eq!(
-            harmless("a\x1b[2Jb\u{202E}c\nd", " / "),
-            "a\u{FFFD}[2Jb\u{FFFD}c / d"
-        );
-        assert_eq!(harmless("汉字 👨‍👩‍👧 é\t.", ""), "汉字 👨‍👩‍👧 é\t.");
-    }
 }

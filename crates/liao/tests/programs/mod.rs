@@ -109,6 +109,7 @@ pub fn data() -> std::path::PathBuf {
 
 pub fn liao_in(folder: &Path, args: &[&str]) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+    command.env("LC_ALL", "C.UTF-8");
     Program::start(command.args(args).env("XDG_DATA_HOME", folder))
 }
 

@@ -106,13 +106,19 @@ impl Stage {
             command.env(format!("LIAO_LISTEN_{name}"), "127.0.0.1:0");
         }
         command.envs(self.environment.iter().cloned());
-        let server = Program::start(&mut command);
-        server.hears("certificate");
+        self.server = Some(Program::start(&mut command));
+        self.started();
+    }
+
+    /// The server says where it listens.
+    fn started(&mut self) {
+        if let Some(server) = &self.server {
+            server.hears("certificate");
+        }
         let text = std::fs::read_to_string(self.folder.join("data/addresses.json")).unwrap();
         let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
         self.c2s = addresses["c2s"].as_str().unwrap().to_owned();
         self.c2s_tls = addresses["c2s_tls"].as_str().unwrap().to_owned();
-        self.server = Some(server);
     }
 
     /// `liao admin` on the server's data: what it prints.
@@ -394,6 +400,17 @@ impl Stage {
                 self.server = None;
                 self.open();
             }
+            ["the", "server", "restarts"] => {
+                self.sessions.clear();
+                self.started();
+            }
+            ["the", "server", "ends"] => {
+                self.sessions.clear();
+                let code = self.server.take().map(|mut s| s.code());
+                if code != Some(0) {
+                    return Err(format!("it ended with {code:?}"));
+                }
+            }
             ["the", "server", "is", "configured:"] => {
                 self.sessions.clear();
                 self.server = None;
@@ -448,6 +465,7 @@ impl Stage {
                 let key = self.key(who)?;
                 self.sessions.remove(&key);
             }
+            [who, "was", "given", "an", "account"] => self.known(who),
             [who, "has", "an", "account"] => self.account(who)?,
             [who, "connects", "with", "TLS"] => self.connect_tls(who).await?,
             [who, "connects"] => self.connect(who, false).await?,

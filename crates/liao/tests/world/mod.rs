@@ -39,11 +39,12 @@ impl Drop for Folder {
 /// The program in a folder, with every listener on a free port of loopback.
 pub fn liao(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
+    command.env("LC_ALL", "C.UTF-8");
     command
         .args(args)
         .current_dir(folder)
         .env("RUST_LOG", "error");
-    for name in ["C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS"] {
+    for name in ["C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS", "COMPONENTS"] {
         command.env(format!("LIAO_LISTEN_{name}"), "127.0.0.1:0");
     }
     command

@@ -1,10 +1,15 @@
 //! What a person would remember of a backend's events: pure state, `apply(event)` (DESIGN section 6).
 
-use crate::backend::{Contact, Event, Message, Peer, Show};
-use std::collections::BTreeMap;
+mod window;
+
+use crate::backend::{Contact, Event, Message, Peer, Show, State};
+use crate::store::Conversation;
+use std::collections::{BTreeMap, HashMap};
+
+pub use window::{Line, Window};
 
 /// One contact or conversation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Person {
     /// As the contact list has it.
     pub contact: Contact,
@@ -16,10 +21,35 @@ pub struct Person {
     pub status: Option<String>,
     /// They ask to be a friend.
     pub requests: bool,
+    /// With these words.
+    pub greeting: Option<String>,
     /// Messages since they were last read.
     pub unread: usize,
     /// Orders conversations, the most recent highest; 0: none yet.
     pub recent: u64,
+    /// The newest message.
+    pub last: Option<Message>,
+    /// Messages of ours that were refused since the conversation was last looked at.
+    pub failed: usize,
+    /// Stays on top.
+    pub pinned: bool,
+    /// Makes no noise.
+    pub muted: bool,
+    /// What was said, as far as it is in memory.
+    pub window: Window,
+}
+
+impl Person {
+    /// There is a conversation, not only a contact.
+    pub fn talked(&self) -> bool {
+        self.recent > 0 || self.pinned
+    }
+
+    /// A contact of the list, not only somebody who wrote.
+    pub fn is_contact(&self) -> bool {
+        !self.contact.subscription.is_empty()
+            && (self.contact.subscription != "none" || self.contact.asked)
+    }
 }
 
 /// The state behind a view.
@@ -27,9 +57,15 @@ pub struct Person {
 pub struct Model {
     /// As whom we are online.
     pub me: Option<String>,
+    /// Why we are not, if the backend said so.
+    pub offline: Option<String>,
     /// Everyone, by address.
     pub people: BTreeMap<Peer, Person>,
+    /// Messages are in memory only (plain sockets).
+    pub only_memory: bool,
     clock: u64,
+    /// How many share the part before the @.
+    locals: HashMap<String, usize>,
 }
 
 /// Why a name does not say whom.
@@ -47,18 +83,22 @@ impl Model {
     /// Takes in one event.
     pub fn apply(&mut self, event: &Event) {
         match event {
-            Event::Online { me } => self.me = Some(me.clone()),
-            Event::Offline { .. } | Event::Closed { .. } => {
-                self.me = None;
-                self.people.values_mut().for_each(|p| p.available = false);
+            Event::Online { me } => {
+                self.me = Some(me.clone());
+                self.offline = None;
             }
+            Event::Offline { why, .. } => {
+                self.gone();
+                self.offline = Some(why.clone());
+            }
+            Event::Closed { .. } => self.gone(),
             Event::Contact(contact) => {
                 let person = self.person(&contact.peer);
                 person.contact = contact.clone();
                 // Friends both ways have no open request.
                 person.requests &= !matches!(contact.subscription.as_str(), "from" | "both");
             }
-            Event::Gone(peer) => drop(self.people.remove(peer)),
+            Event::Gone(peer) => self.forget(peer),
             Event::Presence {
                 peer,
                 available,
@@ -69,36 +109,103 @@ impl Model {
                 (person.available, person.show) = (*available, *show);
                 person.status.clone_from(status);
             }
-            Event::Request { peer, .. } => self.person(peer).requests = true,
-            Event::Message(message) => self.message(message),
-            Event::Notice(_) | Event::Ready | Event::State { .. } => {}
+            Event::Request { peer, greeting } => {
+                let person = self.person(peer);
+                person.requests = true;
+                person.greeting.clone_from(greeting);
+            }
+            Event::Message(message) => self.message(message, State::Sent),
+            Event::State { id, state } => self.advance(id, state),
+            Event::Notice(_) | Event::Ready => {}
+        }
+    }
+
+    fn gone(&mut self) {
+        self.me = None;
+        for person in self.people.values_mut() {
+            (person.available, person.show, person.status) = (false, None, None);
+        }
+    }
+
+    /// No contact any more; what was said with them stays.
+    fn forget(&mut self, peer: &str) {
+        match self.people.get_mut(peer) {
+            Some(person) if person.talked() && !self.only_memory => {
+                person.contact = Contact {
+                    peer: peer.to_owned(),
+                    ..Contact::default()
+                };
+                (person.available, person.requests) = (false, false);
+            }
+            Some(_) => {
+                self.people.remove(peer);
+                if let Some(count) = self.locals.get_mut(local(peer)) {
+                    *count -= 1;
+                }
+            }
+            None => {}
         }
     }
 
     fn person(&mut self, peer: &str) -> &mut Person {
-        self.people
-            .entry(peer.to_owned())
-            .or_insert_with(|| Person {
-                contact: Contact {
-                    peer: peer.to_owned(),
-                    ..Contact::default()
-                },
-                ..Person::default()
-            })
+        if !self.people.contains_key(peer) {
+            *self.locals.entry(local(peer).to_owned()).or_default() += 1;
+            let mut person = Person::default();
+            peer.clone_into(&mut person.contact.peer);
+            person.window.open = self.only_memory;
+            self.people.insert(peer.to_owned(), person);
+        }
+        self.people.entry(peer.to_owned()).or_default()
     }
 
-    fn message(&mut self, message: &Message) {
+    fn message(&mut self, message: &Message, state: State) {
         self.clock += 1;
-        let clock = self.clock;
+        let (clock, on_disk) = (self.clock, !self.only_memory);
         let person = self.person(&message.peer);
         person.recent = clock;
         person.unread += usize::from(!message.outgoing);
+        person.last = Some(message.clone());
+        person.window.push(message.clone(), state);
+        person.window.trim(on_disk);
+    }
+
+    /// We say something: it is shown before anyone has taken it.
+    pub fn say(&mut self, message: &Message) {
+        self.message(message, State::Queued);
+    }
+
+    fn advance(&mut self, id: &str, state: &State) {
+        let failed = matches!(state, State::Failed { .. });
+        for person in self.people.values_mut() {
+            if person.window.advance(id, state) {
+                person.failed += usize::from(failed);
+                return;
+            }
+        }
+    }
+
+    /// What the disk knows of conversations, the one with the newest message last.
+    pub fn remember(&mut self, conversations: Vec<Conversation>) {
+        for kept in conversations {
+            self.clock += u64::from(kept.last.is_some());
+            let recent = if kept.last.is_some() { self.clock } else { 0 };
+            let person = self.person(&kept.peer);
+            person.recent = person.recent.max(recent);
+            person.unread = kept.unread;
+            (person.pinned, person.muted) = (kept.pinned, kept.muted);
+            person.last = kept.last.map(|k| k.message);
+        }
+    }
+
+    /// The stretch of a conversation; it is made if nothing was said yet.
+    pub fn window(&mut self, peer: &str) -> &mut Window {
+        &mut self.person(peer).window
     }
 
     /// They were read.
     pub fn read(&mut self, peer: &str) {
         if let Some(person) = self.people.get_mut(peer) {
-            person.unread = 0;
+            (person.unread, person.failed) = (0, 0);
         }
     }
 
@@ -111,14 +218,14 @@ impl Model {
         {
             return name;
         }
-        let Some((local, _)) = peer.split_once('@') else {
+        if !peer.contains('@') {
             return peer;
-        };
-        let same = |p: &&Peer| p.split_once('@').is_some_and(|(l, _)| l == local);
-        if self.people.keys().filter(same).count() > 1 {
+        }
+        let short = local(peer);
+        if self.locals.get(short).is_some_and(|count| *count > 1) {
             peer
         } else {
-            local
+            short
         }
     }
 
@@ -155,11 +262,12 @@ impl Model {
         }
     }
 
-    /// Conversations and contacts: the most recent first, then who is online, then by name.
+    /// Conversations and contacts: pinned ones first, then the most recent, then who is online, then by name.
     pub fn list(&self) -> Vec<&Person> {
         let mut all: Vec<&Person> = self.people.values().collect();
-        all.sort_by_key(|p| {
+        all.sort_by_cached_key(|p| {
             (
+                !p.pinned,
                 std::cmp::Reverse(p.recent),
                 !p.available,
                 self.name(&p.contact.peer).to_lowercase(),
@@ -167,6 +275,11 @@ impl Model {
         });
         all
     }
+}
+
+/// The part before the @.
+fn local(peer: &str) -> &str {
+    peer.split('@').next().unwrap_or(peer)
 }
 
 #[cfg(test)]

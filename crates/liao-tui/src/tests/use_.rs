@@ -1,0 +1,293 @@
+//! What a day with the screen must keep: nothing lost, nothing jumps, nobody is told too much.
+
+use super::{Stage, message};
+use crate::app::{Effect, Input};
+use crate::i18n::Lang;
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use liao_client::{Command, Event, State};
+
+const BOB: &str = "bob@example.org";
+const MING: &str = "xiaoming@example.org";
+
+fn long(count: i64) -> Stage {
+    let mut stage = Stage::alice(Lang::En);
+    for i in 0..count {
+        stage.kept(
+            BOB,
+            i % 3 == 0,
+            &format!("number {i}."),
+            count - i,
+            State::Sent,
+        );
+    }
+    stage
+}
+
+#[test]
+fn scrolling_back_shows_every_message_once_in_order_and_ends_at_the_beginning() {
+    let mut stage = long(1_000);
+    stage.opens(BOB);
+    let mut seen = Vec::new();
+    for _ in 0..200 {
+        let screen = stage.screen(80, 24);
+        let mut page: Vec<i64> = screen
+            .lines()
+            .filter_map(|l| l.split("number ").nth(1)?.split('.').next()?.parse().ok())
+            .collect();
+        assert!(page.is_sorted(), "{page:?}");
+        page.reverse();
+        for n in page {
+            if seen.last().is_none_or(|last| n < *last) {
+                seen.push(n);
+            }
+        }
+        if screen.contains("number 0.") {
+            break;
+        }
+        stage.press("PageUp");
+    }
+    let all: Vec<i64> = (0..1_000).rev().collect();
+    assert_eq!(seen, all);
+    let top = stage.screen(80, 24);
+    stage.press("PageUp");
+    assert_eq!(
+        stage.screen(80, 24),
+        top,
+        "there is nothing above the beginning"
+    );
+    stage.press("Esc");
+    assert!(stage.screen(80, 24).contains("number 999."));
+}
+
+#[test]
+fn what_is_read_does_not_move_when_something_is_said() {
+    let mut stage = long(100);
+    stage.opens(BOB);
+    stage.press("PageUp");
+    let before = stage.screen(80, 24);
+    stage.hears(BOB, "now");
+    stage.app.notice_until_ms = 0;
+    let after = stage.screen(80, 24);
+    let chat = |s: &str| {
+        s.lines()
+            .skip(1)
+            .take(20)
+            .map(|l| l.split('│').nth(1).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(chat(&before), chat(&after));
+    assert_eq!(stage.app.model.people[BOB].unread, 1, "it is not seen yet");
+    stage.press("Esc");
+    assert_eq!(stage.app.model.people[BOB].unread, 0);
+    assert!(stage.screen(80, 24).contains("now"));
+}
+
+#[test]
+fn drafts_stay_with_whom_they_were_begun_for() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.types("for bob");
+    stage.opens(MING);
+    assert!(
+        stage
+            .done
+            .contains(&Effect::Draft(BOB.into(), "for bob".into()))
+    );
+    stage.types("for ming");
+    stage.opens(BOB);
+    assert_eq!(stage.app.composer.text(), "for bob");
+    stage.press("Ctrl+U");
+    stage.opens(MING);
+    assert_eq!(stage.app.composer.text(), "for ming");
+    assert!(
+        stage
+            .done
+            .contains(&Effect::Draft(BOB.into(), String::new()))
+    );
+}
+
+#[test]
+fn states_are_shown_as_they_come_and_a_refusal_is_explained() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.types("hello");
+    stage.press("Enter");
+    let Command::Send { id, .. } = stage.commands()[0].clone() else {
+        panic!()
+    };
+    for (state, sign) in [
+        (State::Queued, "…"),
+        (State::Sent, "✓"),
+        (State::Delivered, "✓✓"),
+    ] {
+        stage.event(Event::State {
+            id: id.clone(),
+            state,
+        });
+        let screen = stage.screen(80, 24);
+        let row = screen.lines().find(|l| l.contains("hello")).unwrap();
+        assert!(row.ends_with(&format!(" {sign}")), "{row}");
+    }
+    stage.press("Esc");
+    let why = "there is no such account".into();
+    stage.event(Event::State {
+        id,
+        state: State::Failed { why },
+    });
+    let screen = stage.screen(80, 24);
+    assert!(
+        screen.contains("✗ not sent: there is no such account"),
+        "{screen}"
+    );
+    assert!(
+        screen.contains("1 not sent"),
+        "the list says so, too: {screen}"
+    );
+}
+
+#[test]
+fn the_divider_stands_before_what_was_not_read() {
+    let mut stage = long(3);
+    stage.hears(BOB, "new one");
+    stage.hears(BOB, "new two");
+    stage.opens(BOB);
+    let screen = stage.screen(80, 24);
+    let rows: Vec<&str> = screen.lines().collect();
+    let divider = rows
+        .iter()
+        .position(|r| r.contains("new from here"))
+        .unwrap();
+    assert!(rows[divider + 1].contains("new one"), "{screen}");
+    assert!(stage.done.contains(&Effect::Read(BOB.into())));
+}
+
+#[test]
+fn nobody_is_told_of_what_they_see_and_everybody_of_what_they_do_not() {
+    let told = |stage: &Stage| {
+        stage
+            .done
+            .iter()
+            .filter(|e| matches!(e, Effect::Notify(..)))
+            .count()
+    };
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.hears(BOB, "seen");
+    assert_eq!(told(&stage), 0);
+    stage.hears(MING, "elsewhere");
+    assert_eq!(told(&stage), 1);
+    stage.input(Input::Focus(false));
+    stage.hears(BOB, "away");
+    assert_eq!(told(&stage), 2);
+    assert_eq!(stage.app.model.people[BOB].unread, 1);
+    stage.input(Input::Focus(true));
+    assert_eq!(stage.app.model.people[BOB].unread, 0);
+    let mut late = message(MING, false, "late", "kept for you", 10);
+    late.delayed = true;
+    stage.event(Event::Message(late));
+    assert_eq!(told(&stage), 2, "what waited for us makes no noise");
+}
+
+#[test]
+fn control_characters_and_overrides_do_nothing_wherever_they_come_from() {
+    let mut stage = Stage::alice(Lang::En);
+    let evil = "a\x1b[2J\u{202E}b\x07";
+    stage.friend("evil@x.org", Some(evil), &[evil]);
+    stage.presence("evil@x.org", true, None, Some(evil));
+    stage.hears("evil@x.org", evil);
+    stage.event(Event::Notice(evil.into()));
+    stage.opens("evil@x.org");
+    stage.input(Input::Paste(evil.into()));
+    for _ in 0..2 {
+        let screen = stage.screen(100, 24);
+        assert!(
+            !screen
+                .chars()
+                .any(|c| (c.is_control() && c != '\n') || c == '\u{202E}'),
+            "{screen:?}"
+        );
+        stage.press("Ctrl+K");
+    }
+}
+
+#[test]
+fn sockets_answer_the_first_who_calls() {
+    let mut stage = Stage::new(Lang::En);
+    stage.app.with_sockets(false, None);
+    stage.event(Event::Online {
+        me: "127.0.0.1:8080".into(),
+    });
+    stage.press("F2");
+    stage.types("/");
+    stage.press("Ctrl+U");
+    stage.types("early");
+    stage.press("Enter");
+    assert!(stage.commands().is_empty());
+    stage.friend("caller-1", None, &["127.0.0.1:5"]);
+    stage.presence("caller-1", true, None, None);
+    stage.event(Event::Message(message("caller-1", false, "1", "hello", 0)));
+    assert!(
+        matches!(stage.commands()[..], [Command::Send { to, text, .. }] if to == "caller-1" && text == "early")
+    );
+    let screen = stage.screen(80, 12);
+    assert!(
+        screen.contains("hello") && screen.contains("early"),
+        "{screen}"
+    );
+    stage.types("q");
+    stage.press("Enter");
+    assert!(
+        matches!(stage.commands()[..], [_, Command::Quit { goodbye: Some(who) }] if who == "caller-1")
+    );
+}
+
+#[test]
+fn the_mouse_opens_scrolls_and_selects() {
+    let mut stage = long(100);
+    stage.opens(BOB);
+    let mouse = |kind, column, row| {
+        Input::Mouse(MouseEvent {
+            kind,
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        })
+    };
+    stage.input(mouse(MouseEventKind::ScrollUp, 50, 10));
+    assert!(stage.app.chat.anchor.is_some());
+    stage.input(mouse(MouseEventKind::ScrollDown, 50, 10));
+    assert!(stage.app.chat.anchor.is_none());
+    let click = MouseEventKind::Down(MouseButton::Left);
+    stage.input(mouse(click, 50, 10));
+    assert!(stage.app.chat.selected.is_some());
+    let row = stage
+        .app
+        .list
+        .rows
+        .iter()
+        .position(|r| *r == crate::app::Row::Person(MING.into()))
+        .unwrap();
+    stage.input(mouse(click, 3, row as u16 + 1));
+    assert_eq!(stage.app.open.as_deref(), Some(MING));
+    stage.types("abc");
+    stage.input(mouse(click, stage.app.areas().input.x + 1, 22));
+    assert_eq!(stage.app.composer.before(), "a");
+}
+
+#[test]
+fn any_size_is_drawn() {
+    let mut stage = long(50);
+    stage.opens(BOB);
+    stage.types("汉字👨‍👩‍👧 and words that need more than one row on any narrow screen");
+    for columns in (0..130).step_by(3) {
+        for rows in 0..30 {
+            let _ = stage.screen(columns.max(1), rows.max(1));
+        }
+    }
+    stage.press("F1");
+    let _ = stage.screen(21, 6);
+    stage.app.first_run(None);
+    for rows in 1..30 {
+        let _ = stage.screen(rows * 3, rows);
+    }
+}
