@@ -6,9 +6,10 @@
 mod crashlab;
 mod world;
 
+use crashlab::archive;
 use crashlab::ledger::Fault;
 use crashlab::power::Fail;
-use crashlab::process::Program;
+use crashlab::process::{Home, Program};
 use crashlab::random::seed;
 use crashlab::trouble::{Trouble, When};
 use crashlab::{Outcome, Script, Tear, play, play_troubles};
@@ -124,6 +125,37 @@ fn checkpoints_and_index_flushes_that_fail_are_made_later() {
         },
         &all,
     ));
+}
+
+#[tokio::test]
+async fn a_change_that_the_disk_refused_is_not_what_the_server_goes_on_with() {
+    let folder = world::Folder::new("refused");
+    let mut home = Home::new(&folder.0, Program::Liao).with_power();
+    home.add("anna");
+    let server = home.start().unwrap();
+    let name = |name: &str| {
+        let item = format!("<item jid='one@far.example' name='{name}'/>");
+        format!("<iq type='set' id='{name}'><query xmlns='jabber:iq:roster'>{item}</query></iq>")
+    };
+    let mut anna = archive::come(server.address, "anna").await.unwrap();
+    anna.queue(&name("first"));
+    assert_eq!(anna.answer("first").await, "result");
+    let power = home.power.as_ref().unwrap();
+    power.fail(Fail::Writes, "-wal", 0);
+    anna.queue(&name("second"));
+    assert_eq!(anna.answer("second").await, "error");
+    power.fail(Fail::Nothing, "", 0);
+    let deadline = std::time::Instant::now() + world::PATIENCE;
+    while archive::roster_name(server.address, "anna", "one")
+        .await
+        .as_deref()
+        != Ok("first")
+    {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "it takes back what was refused"
+        );
+    }
 }
 
 /// Not a test: the server of the test above, which is this program. No option of the real one does this.

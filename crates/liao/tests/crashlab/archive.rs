@@ -6,7 +6,8 @@ use liao_proto::minidom::Element;
 use liao_proto::ns;
 use std::net::SocketAddr;
 
-async fn come(at: SocketAddr, account: &str) -> Result<Line, Gone> {
+/// A session of an account.
+pub async fn come(at: SocketAddr, account: &str) -> Result<Line, Gone> {
     let mut line = Line::log_in(at, account).await?;
     line.queue(&format!(
         "<iq type='set' id='bind'><bind xmlns='{}'/></iq>",

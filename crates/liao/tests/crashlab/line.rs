@@ -94,6 +94,16 @@ impl Line {
         }
     }
 
+    /// The type of the answer to an IQ.
+    pub async fn answer(&mut self, id: &str) -> String {
+        loop {
+            let frame = self.element().await.expect("the connection lives");
+            if frame.name() == "iq" && frame.attr("id") == Some(id) {
+                return frame.attr("type").unwrap_or_default().to_owned();
+            }
+        }
+    }
+
     /// The next element; writes what is queued meanwhile.
     pub async fn element(&mut self) -> Result<Frame, Gone> {
         let wait = async {
