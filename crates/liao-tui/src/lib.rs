@@ -12,6 +12,7 @@ mod first_run;
 mod fuzzy;
 mod i18n;
 mod keys;
+mod manual;
 mod notify;
 mod os;
 mod plain;
@@ -23,5 +24,6 @@ mod theme;
 mod view;
 
 pub use first_run::{Answer, first_run, new_account, password};
+pub use manual::{Section, manual};
 pub use plain::{Options, run};
 pub use screen::{Start, screen};

@@ -43,6 +43,17 @@ pub enum Command {
     Admin(Admin),
     /// Look at what a start of the server needs, without starting it; exit code 2 if something is wrong.
     Check(Check),
+    /// Print the manual page of liao or of one command: `liao man chat | man -l -`.
+    Man {
+        /// Which command.
+        command: Option<String>,
+    },
+    /// Print what makes a shell complete liao's commands: `liao completion bash > …/bash-completion/completions/liao`.
+    Completion {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
     /// What can be configured.
     Config {
         #[command(subcommand)]

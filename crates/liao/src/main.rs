@@ -4,6 +4,7 @@ mod admin;
 mod bench;
 mod chat;
 mod cli;
+mod man;
 mod os;
 mod serve;
 mod sockets;
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         cli::Command::Bench { scenario } => bench::run(scenario),
         cli::Command::Admin(args) => admin::run(args),
         cli::Command::Check(args) => serve::check(args),
+        cli::Command::Man { command } => man::page(command.as_deref()),
+        cli::Command::Completion { shell } => man::completion(shell),
         cli::Command::Config {
             what: cli::ConfigVerb::Show(args),
         } => serve::show(&args),

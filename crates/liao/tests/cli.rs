@@ -57,3 +57,27 @@ fn errors_say_what_where_and_what_to_do() {
     assert_eq!(out.status.code(), Some(1));
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn manual_pages_and_completions_come_from_the_same_tables() {
+    let folder = std::env::temp_dir();
+    let words = |args: &[&str]| {
+        let out = liao(args, &folder);
+        assert!(out.status.success(), "{args:?}");
+        String::from_utf8(out.stdout).unwrap()
+    };
+    let page = words(&["man", "chat"]);
+    for part in [
+        ".TH liao-chat",
+        "liao chat",
+        "Ctrl+K",
+        "/search",
+        "client\\-data",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(words(&["man"]).contains("liao\\-serve"));
+    assert_eq!(liao(&["man", "fly"], &folder).status.code(), Some(2));
+    assert!(words(&["completion", "bash"]).contains("udp-server"));
+    assert!(words(&["completion", "zsh"]).starts_with("#compdef liao"));
+}

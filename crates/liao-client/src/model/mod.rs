@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 
 pub use window::{Line, Window};
 
+/// Callers that have gone and whose words are still shown (plain sockets).
+const GONE: usize = 100;
+
 /// One contact or conversation.
 #[derive(Debug, Default)]
 pub struct Person {
@@ -61,8 +64,8 @@ pub struct Model {
     pub offline: Option<String>,
     /// Everyone, by address.
     pub people: BTreeMap<Peer, Person>,
-    /// Messages are in memory only (plain sockets).
-    pub only_memory: bool,
+    /// There is no disk behind it (plain sockets): so many lines of a conversation are kept in memory.
+    pub memory: Option<usize>,
     clock: u64,
     /// How many share the part before the @.
     locals: HashMap<String, usize>,
@@ -127,23 +130,49 @@ impl Model {
         }
     }
 
-    /// No contact any more; what was said with them stays.
+    /// There is no disk behind the conversations.
+    pub fn only_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// No contact any more; what was said with them stays, if it is kept anywhere.
     fn forget(&mut self, peer: &str) {
+        let nowhere = self.memory == Some(0);
         match self.people.get_mut(peer) {
-            Some(person) if person.talked() && !self.only_memory => {
+            Some(person) if person.talked() && !nowhere => {
+                let groups = std::mem::take(&mut person.contact.groups);
+                let peer = peer.to_owned();
                 person.contact = Contact {
-                    peer: peer.to_owned(),
+                    peer,
+                    groups,
                     ..Contact::default()
                 };
                 (person.available, person.requests) = (false, false);
-            }
-            Some(_) => {
-                self.people.remove(peer);
-                if let Some(count) = self.locals.get_mut(local(peer)) {
-                    *count -= 1;
+                if self.memory.is_some() {
+                    self.forget_the_oldest();
                 }
             }
+            Some(_) => self.drop_person(peer),
             None => {}
+        }
+    }
+
+    /// Callers that have gone are kept for a while, not for ever.
+    fn forget_the_oldest(&mut self) {
+        let gone = self.people.values().filter(|p| !p.available);
+        if gone.clone().count() > GONE
+            && let Some(oldest) = gone.min_by_key(|p| p.recent)
+        {
+            let oldest = oldest.contact.peer.clone();
+            self.drop_person(&oldest);
+        }
+    }
+
+    /// Nothing of somebody is kept.
+    pub fn drop_person(&mut self, peer: &str) {
+        self.people.remove(peer);
+        if let Some(count) = self.locals.get_mut(local(peer)) {
+            *count -= 1;
         }
     }
 
@@ -152,7 +181,7 @@ impl Model {
             *self.locals.entry(local(peer).to_owned()).or_default() += 1;
             let mut person = Person::default();
             peer.clone_into(&mut person.contact.peer);
-            person.window.open = self.only_memory;
+            person.window.open = self.memory.is_some_and(|lines| lines > 0);
             self.people.insert(peer.to_owned(), person);
         }
         self.people.entry(peer.to_owned()).or_default()
@@ -160,13 +189,13 @@ impl Model {
 
     fn message(&mut self, message: &Message, state: State) {
         self.clock += 1;
-        let (clock, on_disk) = (self.clock, !self.only_memory);
+        let (clock, memory) = (self.clock, self.memory);
         let person = self.person(&message.peer);
         person.recent = clock;
         person.unread += usize::from(!message.outgoing);
         person.last = Some(message.clone());
         person.window.push(message.clone(), state);
-        person.window.trim(on_disk);
+        person.window.trim(memory);
     }
 
     /// We say something: it is shown before anyone has taken it.

@@ -6,9 +6,6 @@ use std::collections::VecDeque;
 
 /// Lines in memory of a conversation that is on the disk too; beyond that the end that is not looked at is let go.
 const LINES: usize = 4_000;
-/// Lines of a conversation that is nowhere else (plain sockets); beyond that the oldest are forgotten.
-const ONLY_LINES: usize = 20_000;
-
 /// One message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -81,12 +78,11 @@ impl Window {
         }
     }
 
-    /// Forgets what is too much, at the old end.
-    pub(super) fn trim(&mut self, on_disk: bool) {
-        let most = if on_disk { LINES } else { ONLY_LINES };
-        while self.lines.len() > most {
+    /// Forgets what is too much, at the old end; `memory`: so many lines are all that there is of it.
+    pub(super) fn trim(&mut self, memory: Option<usize>) {
+        while self.lines.len() > memory.unwrap_or(LINES) {
             self.lines.pop_front();
-            self.older |= on_disk;
+            self.older |= memory.is_none();
         }
     }
 
@@ -148,7 +144,7 @@ impl Window {
             let line = self.make(Some(kept.n), kept.message, kept.state);
             self.lines.push_back(line);
         }
-        self.trim(true);
+        self.trim(None);
     }
 
     /// The place on the disk from which an older page ends.

@@ -2,7 +2,7 @@
 
 use crate::engines::presence;
 use crate::engines::roster::{self as engine, Contact};
-use crate::entity::Behind;
+use crate::entity::{Behind, Session};
 use crate::hooks::{Cx, Flow, Module, SessionChange, Spec};
 use crate::server::Server;
 use liao_proto::jid::{BareJid, Jid};
@@ -208,45 +208,45 @@ fn inbound(cx: &mut Cx<'_>, type_: &str, from: &BareJid, stanza: Stanza) {
             }
             c.request = String::from_utf8(stanza.to_bytes().to_vec()).ok();
             engine::put(cx, from, c);
-            show(cx, &stanza);
+            show(cx, &stanza, |s| s.presence.is_some());
         }
         "unsubscribe" if c.from || c.request.is_some() => {
             let was_from = c.from;
             c.from = false;
             c.request = None;
+            show(cx, &stanza, |s| s.interested);
             engine::put(cx, from, c);
+            answer(cx, "unsubscribed", from);
             if was_from {
-                show(cx, &stanza);
                 say_gone(cx, from);
             }
         }
         "subscribed" if c.ask && !c.to => {
             c.to = true;
             c.ask = false;
+            show(cx, &stanza, |s| s.interested);
             engine::put(cx, from, c);
-            show(cx, &stanza);
         }
         "unsubscribed" if c.to || c.ask => {
             c.to = false;
             c.ask = false;
+            show(cx, &stanza, |s| s.interested);
             engine::put(cx, from, c);
-            show(cx, &stanza);
         }
         _ => {}
     }
 }
 
-/// To all available resources.
-fn show(cx: &mut Cx<'_>, stanza: &Stanza) {
+/// Requests go to all available resources (section 3.1.3), what became of one to all interested ones, before the push
+/// (3.1.6, 3.2.3, 3.3.3).
+fn show(cx: &mut Cx<'_>, stanza: &Stanza, to: impl Fn(&Session) -> bool) {
     let bytes = stanza.to_bytes();
-    let all: Vec<u64> = cx
-        .entity
-        .sessions
-        .iter()
-        .filter(|s| s.presence.is_some())
-        .map(|s| s.id)
-        .collect();
+    let all = cx.entity.sessions.iter().filter(|s| to(s));
+    let all: Vec<u64> = all.map(|s| s.id).collect();
     for session in all {
         cx.deliver(session, bytes.clone());
     }
 }
+
+#[cfg(test)]
+mod appendix_a;

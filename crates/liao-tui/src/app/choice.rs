@@ -80,7 +80,7 @@ impl App {
                 self.offer(found);
             }
             _ if letters.is_empty() => self.offer(Vec::new()),
-            kind if self.model.only_memory => {
+            kind if self.model.only_memory() => {
                 let found = self.said_like(&letters, kind);
                 self.offer(found);
             }
@@ -165,7 +165,7 @@ impl App {
             Some(Found::Person(peer)) => self.show(&peer),
             Some(Found::Message(kept)) => {
                 let peer = kept.message.peer.clone();
-                if self.model.only_memory {
+                if self.model.only_memory() {
                     self.show(&peer);
                     self.chat.selected = u64::try_from(kept.n).ok();
                     self.reveal();

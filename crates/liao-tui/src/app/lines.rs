@@ -62,6 +62,7 @@ impl App {
                 app.say(words);
             }),
             Line::Presence(show, status) => {
+                self.presence = (show, status.clone());
                 self.effects
                     .push(Effect::Command(Command::Presence { show, status }));
             }

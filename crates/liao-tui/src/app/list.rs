@@ -184,6 +184,9 @@ impl App {
     }
 
     pub(super) fn pin(&mut self, peer: &Peer) {
+        if self.talk == Talk::Sockets {
+            return;
+        }
         let Some(person) = self.model.people.get_mut(peer) else {
             return;
         };
@@ -200,6 +203,9 @@ impl App {
     }
 
     pub(super) fn mute(&mut self, peer: &Peer) {
+        if self.talk == Talk::Sockets {
+            return;
+        }
         let Some(person) = self.model.people.get_mut(peer) else {
             return;
         };
@@ -229,7 +235,7 @@ impl App {
                 .get(peer)
                 .is_some_and(|p| !p.talked() && !p.is_contact())
         {
-            self.model.people.remove(peer);
+            self.model.drop_person(peer);
         }
         self.list.stale = true;
         let words = if accept {

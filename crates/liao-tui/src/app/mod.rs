@@ -23,7 +23,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::tz::TimeZone;
 use liao_client::sockets::Role;
 use liao_client::xmpp::Invitation;
-use liao_client::{Account, Command, Conversation, Event, Failure, Kept, Model, Page, Peer};
+use liao_client::{Account, Command, Conversation, Event, Failure, Kept, Model, Page, Peer, Show};
 use liao_proto::xep::invite::Invite;
 use std::collections::{HashMap, VecDeque};
 
@@ -31,6 +31,10 @@ use std::collections::{HashMap, VecDeque};
 const NOTICES: usize = 200;
 /// How long a notice stays on the screen, in milliseconds.
 const NOTICE_MS: i64 = 8_000;
+/// After so long without a key one is away, in milliseconds.
+const IDLE_MS: i64 = 10 * 60_000;
+/// Lines of one conversation by plain sockets that are kept; beyond that the oldest are forgotten.
+const LINES: usize = 20_000;
 /// Lines of a paste that need no question.
 pub const PASTE_LINES: usize = 5;
 
@@ -237,6 +241,12 @@ pub struct App {
     early: VecDeque<String>,
     book: Vec<(String, String)>,
     show_book: bool,
+    /// Availability and status line, as the person chose them.
+    presence: (Option<Show>, Option<String>),
+    /// The last key, in milliseconds since 1970.
+    used_ms: i64,
+    /// Away because of that.
+    idle: bool,
     /// Who is to be opened as soon as contacts are known.
     to: Option<String>,
 }
@@ -274,6 +284,9 @@ impl App {
             early: VecDeque::new(),
             book: Vec::new(),
             show_book: false,
+            presence: (None, None),
+            used_ms: 0,
+            idle: false,
             to: None,
         }
     }
@@ -287,7 +300,9 @@ impl App {
     /// Begins with plain sockets.
     pub fn with_sockets(&mut self, single: bool, to: Option<String>) {
         (self.talk, self.single, self.to) = (Talk::Sockets, single, to);
-        self.model.only_memory = true;
+        self.model.memory = Some(LINES);
+        // There is nothing to choose from yet, and much to say.
+        self.focus = Focus::Chat;
         self.form = None;
     }
 
@@ -312,6 +327,8 @@ impl App {
 
     /// Takes in what happened.
     pub fn update(&mut self, input: Input) {
+        let used = matches!(input, Input::Key(_) | Input::Paste(_) | Input::Mouse(_));
+        self.idle(used);
         match input {
             Input::Key(key) => self.key(&key),
             Input::Paste(text) => self.paste(text),
@@ -403,6 +420,13 @@ impl App {
         match event {
             Event::Notice(words) => self.say(words.clone()),
             Event::Online { .. } => {
+                // A new connection begins available; what was chosen before holds again.
+                self.idle = false;
+                let (show, status) = self.presence.clone();
+                if show.is_some() || status.is_some() {
+                    self.effects
+                        .push(Effect::Command(Command::Presence { show, status }));
+                }
                 if self.talk == Talk::Sockets {
                     self.effects.push(Effect::Book);
                 }
@@ -416,10 +440,12 @@ impl App {
                 self.open_first();
             }
             // The one that was called, or the first who calls, is the one to talk to.
-            Event::Contact(contact) if self.talk == Talk::Sockets && self.open.is_none() => {
+            Event::Contact(contact) if self.talk == Talk::Sockets && self.is_free() => {
                 self.show(&contact.peer.clone());
             }
-            Event::Gone(peer) if self.model.only_memory && self.open.as_ref() == Some(peer) => {
+            Event::Gone(peer)
+                if self.open.as_ref() == Some(peer) && !self.model.people.contains_key(peer) =>
+            {
                 self.open = None;
                 self.chat = Chat::default();
             }
@@ -430,6 +456,33 @@ impl App {
             Event::Closed { error } => self.closed(error.as_ref()),
             _ => {}
         }
+    }
+
+    /// Nobody is talked to: nobody was, or they have gone and nothing was begun for them.
+    fn is_free(&self) -> bool {
+        let open = self
+            .open
+            .as_ref()
+            .and_then(|peer| self.model.people.get(peer));
+        open.is_none_or(|p| !p.available && self.composer.text().is_empty())
+    }
+
+    /// Away after a while without a key, and back with the next one (RFC 6121 section 4.7.2.1).
+    fn idle(&mut self, used: bool) {
+        if used || self.used_ms == 0 {
+            self.used_ms = self.now_ms;
+        }
+        let idle = self.now_ms - self.used_ms >= IDLE_MS;
+        let online = self.talk == Talk::Account && self.model.me.is_some();
+        // Whoever said that they are away or busy stays so.
+        if !online || self.presence.0.is_some() || idle == self.idle {
+            return;
+        }
+        self.idle = idle;
+        let show = idle.then_some(Show::Away);
+        let status = self.presence.1.clone();
+        self.effects
+            .push(Effect::Command(Command::Presence { show, status }));
     }
 
     /// The one who was named is opened, or the only contact.
@@ -444,6 +497,11 @@ impl App {
             let only = self.model.people.keys().next().cloned();
             only.iter().for_each(|peer| self.show(peer));
         }
+    }
+
+    /// As what others see us.
+    pub fn own_show(&self) -> Option<Show> {
+        self.presence.0.or(self.idle.then_some(Show::Away))
     }
 
     fn closed(&mut self, error: Option<&Failure>) {

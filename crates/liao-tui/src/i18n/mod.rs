@@ -20,7 +20,7 @@ texts! {
     chats, friends, people, notices, nothing_noticed, me, new, failed, online, offline, away, long_away, busy,
     glad, asks, asked, draft, muted, no_group, nobody_yet, nothing_said, greeting_screen, greeting_sockets,
     beginning, newer_below, read_until_here, today, yesterday, months, weekdays, day_line, not_sent, waiting,
-    of_pieces, too_small, chat_hint, list_hint, request_hint, select_hint,
+    of_pieces, too_small, chat_hint, list_hint, list_hint_sockets, request_hint, select_hint,
     // First run.
     welcome, link_or_address, link_help, server_help, invited, choose_name, choose_password, your_password,
     password_kept, login_as, server_field, server_field_help, form_first_keys, form_keys, form_role_keys,

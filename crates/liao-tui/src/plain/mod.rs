@@ -89,6 +89,10 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         ready: false,
     };
     view.ready = view.options.sockets;
+    if view.options.sockets {
+        // What was said is on the screen or in the pipe, and nowhere else.
+        view.model.memory = Some(0);
+    }
     if let Some((store, account)) = view
         .options
         .store

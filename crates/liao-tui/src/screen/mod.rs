@@ -272,7 +272,7 @@ impl Program {
                     Err(error) => self.app.wrong(error.to_string()),
                 }
             }
-            Effect::Read(peer) if !self.app.model.only_memory => {
+            Effect::Read(peer) if !self.app.model.only_memory() => {
                 self.complain(self.store.read(&me, &peer))
             }
             Effect::Read(_) => {}

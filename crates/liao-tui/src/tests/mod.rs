@@ -1,5 +1,6 @@
 //! The screen without a terminal: a stage with a fixed day, a small disk and no network.
 
+mod large;
 mod screens;
 mod tables;
 mod use_;
@@ -38,6 +39,7 @@ impl Stage {
         };
         let mut app = App::new(lang, theme, Keys::default());
         (app.now_ms, app.zone) = (NOON, TimeZone::UTC);
+        app.update(Input::Tick);
         Stage {
             app,
             disk: Vec::new(),

@@ -4,7 +4,7 @@ use super::{Stage, message};
 use crate::app::{Effect, Input};
 use crate::i18n::Lang;
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
-use liao_client::{Command, Event, State};
+use liao_client::{Command, Event, Show, State};
 
 const BOB: &str = "bob@example.org";
 const MING: &str = "xiaoming@example.org";
@@ -290,4 +290,43 @@ fn any_size_is_drawn() {
     for rows in 1..30 {
         let _ = stage.screen(rows * 3, rows);
     }
+}
+
+#[test]
+fn away_after_a_while_and_back_with_the_next_key() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.types("/online at home");
+    stage.press("Enter");
+    let shows = |stage: &Stage| -> Vec<Option<Show>> {
+        let commands = stage.commands();
+        let shows = commands.iter().filter_map(|c| match c {
+            Command::Presence { show, status } => {
+                assert_eq!(status.as_deref(), Some("at home"));
+                Some(*show)
+            }
+            _ => None,
+        });
+        shows.collect()
+    };
+    stage.app.now_ms += 11 * 60_000;
+    stage.input(Input::Tick);
+    stage.input(Input::Tick);
+    assert_eq!(shows(&stage), [None, Some(Show::Away)]);
+    assert!(stage.screen(80, 24).contains("◐ away: alice@example.org"));
+    stage.types("x");
+    assert_eq!(shows(&stage), [None, Some(Show::Away), None]);
+    stage.press("Ctrl+U");
+    stage.types("/busy at home");
+    stage.press("Enter");
+    stage.app.now_ms += 11 * 60_000;
+    stage.input(Input::Tick);
+    stage.event(Event::Online {
+        me: "alice@example.org/again".into(),
+    });
+    assert_eq!(
+        shows(&stage)[3..],
+        [Some(Show::Dnd), Some(Show::Dnd)],
+        "what was chosen holds"
+    );
 }

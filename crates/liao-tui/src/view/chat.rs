@@ -120,8 +120,13 @@ fn title(app: &App, width: usize) -> Line<'static> {
     };
     let (sign, word, role) = list::presence(app, person);
     let mut rest = String::new();
-    if name != *peer {
-        rest = format!("  {peer}");
+    // A caller's address stands where friends have their groups.
+    let address = match &person.contact.groups[..] {
+        [address] if app.model.only_memory() => address,
+        _ => peer,
+    };
+    if name != *address {
+        rest = format!("  {}", text::one_line(address));
     }
     let status = person
         .status

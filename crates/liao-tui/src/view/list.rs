@@ -18,8 +18,17 @@ const PREVIEW: usize = 40;
 
 /// A person's availability: a sign, a word, how it looks.
 pub fn presence(app: &App, person: &Person) -> (&'static str, &'static str, Role) {
+    availability(app, person.available, person.show)
+}
+
+/// The same of anyone, ourselves too.
+pub fn availability(
+    app: &App,
+    available: bool,
+    show: Option<Show>,
+) -> (&'static str, &'static str, Role) {
     let words = app.words;
-    match (person.available, person.show) {
+    match (available, show) {
         (false, _) => ("○", words.offline, Role::Dim),
         (true, None) => ("●", words.online, Role::Good),
         (true, Some(Show::Chat)) => ("●", words.glad, Role::Good),
@@ -50,8 +59,12 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, areas: &Areas) {
             .map(|(i, row)| line(app, i, row, width))
             .collect();
         if lines.is_empty() {
-            for range in text::wrap(app.words.nobody_yet, width.saturating_sub(2)) {
-                let words = format!(" {}", &app.words.nobody_yet[range]);
+            let nobody = match app.talk {
+                Talk::Sockets => app.words.nobody_listed,
+                _ => app.words.nobody_yet,
+            };
+            for range in text::wrap(nobody, width.saturating_sub(2)) {
+                let words = format!(" {}", &nobody[range]);
                 lines.push(Line::styled(words, app.theme.of(Role::Dim)));
             }
         }

@@ -1,6 +1,7 @@
 //! The last row: who we are and whether we are connected; what was told last, or which keys work here.
 
 use crate::app::App;
+use crate::commands::Place as Talk;
 use crate::i18n::fill;
 use crate::keys::{Action, Place};
 use crate::text;
@@ -54,7 +55,13 @@ fn state(app: &App) -> (String, Role) {
     match (&app.model.me, &app.model.offline) {
         (Some(me), _) => {
             let me = me.split('/').next().unwrap_or(me);
-            (format!("● {}", fill(words.online_as, &[me])), Role::Good)
+            match app.own_show() {
+                None => (format!("● {}", fill(words.online_as, &[me])), Role::Good),
+                show => {
+                    let (sign, word, role) = super::list::availability(app, true, show);
+                    (format!("{sign} {word}: {me}"), role)
+                }
+            }
         }
         (None, Some(why)) => {
             let seconds = ((app.retry_ms - app.now_ms) / 1000).max(0).to_string();
@@ -91,6 +98,7 @@ fn hint(app: &App) -> String {
     let key = |action| app.keys.hint(Place::Anywhere, action);
     let hints = match app.place() {
         Place::List if app.asks() => app.words.request_hint,
+        Place::List if app.talk == Talk::Sockets => app.words.list_hint_sockets,
         Place::List => app.words.list_hint,
         Place::Message => app.words.select_hint,
         _ => app.words.chat_hint,
