@@ -29,6 +29,9 @@ const PURGE: Duration = Duration::from_millis(5);
 /// How long lazy values may wait.
 const LAZY: Duration = Duration::from_secs(1);
 
+/// Of a value: owner, collection, key.
+pub(super) type Key = (String, &'static str, String);
+
 pub(super) struct Job {
     pub commit: Commit,
     pub size: usize,
@@ -51,9 +54,9 @@ pub(super) struct Writer {
     ids: Arc<Ids>,
     names: HashMap<String, i64>,
     pub(super) heads: HashMap<i64, u64>,
-    pub(super) lazy: BTreeMap<(String, &'static str, String), Vec<u8>>,
+    pub(super) lazy: BTreeMap<Key, Vec<u8>>,
     /// Of the transaction in the making.
-    pub(super) overtaken: Vec<((String, &'static str, String), Vec<u8>)>,
+    pub(super) overtaken: Vec<(Key, Vec<u8>)>,
     pub(super) fresh: Vec<(i64, u64, Entry)>,
     fresh_dedup: Vec<([u8; 16], i64)>,
     /// Kept messages that were delivered: (owner, seq).

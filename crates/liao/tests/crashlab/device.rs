@@ -120,7 +120,7 @@ impl Device {
             let coming = match self.habits.there {
                 There::Always => true,
                 There::Visits => {
-                    now.draining || (u64::from(now.round) + self.index as u64) % 2 == 0
+                    now.draining || (now.round as usize + self.index).is_multiple_of(2)
                 }
                 There::Late => now.draining,
             };

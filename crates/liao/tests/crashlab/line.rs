@@ -26,7 +26,7 @@ pub struct Line {
 
 /// What [`Line::next`] gives.
 pub enum Heard {
-    Element(Frame),
+    Element(Box<Frame>),
     /// All that was queued is written.
     Flushed,
 }
@@ -86,7 +86,7 @@ impl Line {
                 Progress::Event(Event::Element(frame)) if frame.is("error", ns::STREAM) => {
                     return Err(Gone);
                 }
-                Progress::Event(Event::Element(frame)) => return Ok(Heard::Element(frame)),
+                Progress::Event(Event::Element(frame)) => return Ok(Heard::Element(Box::new(frame))),
                 Progress::Event(Event::Close) => return Err(Gone),
                 Progress::Event(Event::Open(_)) => {}
                 Progress::Flushed => return Ok(Heard::Flushed),
@@ -109,7 +109,7 @@ impl Line {
         let wait = async {
             loop {
                 if let Heard::Element(frame) = self.next().await? {
-                    return Ok(frame);
+                    return Ok(*frame);
                 }
             }
         };

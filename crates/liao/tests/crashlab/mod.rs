@@ -60,6 +60,9 @@ pub struct Counts {
     pub unacked: Vec<usize>,
 }
 
+/// By account and contact.
+type Rosters = BTreeMap<(String, &'static str), [BTreeSet<u64>; 2]>;
+
 /// What all devices share.
 pub struct Lab {
     pub server: watch::Receiver<World>,
@@ -70,7 +73,7 @@ pub struct Lab {
     /// Errors are answers.
     pub may_refuse: bool,
     /// Of each contact that a device renames again and again: names counted, and names refused.
-    rosters: RefCell<BTreeMap<(String, &'static str), [BTreeSet<u64>; 2]>>,
+    rosters: RefCell<Rosters>,
     /// Accounts whose devices say what they have (XEP-0198): a kept message can be followed to them.
     managed: Vec<String>,
     unacked: RefCell<Vec<usize>>,

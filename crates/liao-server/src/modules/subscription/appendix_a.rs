@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::engines::roster::{Contact, put};
 use crate::entity::{Item, State, Wanted, run};
 use crate::hooks::{Cx, Effects, Release};
-use crate::mailbox::{Credit, Mailbox};
+use crate::mailbox::{Credit, Mailbox, Origin};
 use crate::server::Server;
 use crate::store::{Store, Sync};
 use liao_proto::jid::{BareJid, Jid};
@@ -190,6 +190,7 @@ fn stage(
     let mut cx = Cx {
         server,
         entity: state,
+        origin: Origin::default(),
         out: Effects::default(),
     };
     put(&mut cx, &contact(), row);
@@ -206,7 +207,7 @@ fn state_of(state: &State) -> &'static str {
 
 fn presence(server: &Server, state: &mut State, type_: &str, outbound: bool) -> Seen {
     let item = if outbound {
-        let credit = Credit::take(&state.sessions[0].mailbox, 1);
+        let credit = Credit::take(&state.sessions[0].mailbox, 1, 1);
         Item::Send(1, Stanza::presence(type_).to(contact()), credit)
     } else {
         Item::Receive(Stanza::presence(type_).from(contact()).to(user()), None)
