@@ -21,6 +21,7 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 	cargo build --locked
 	sh tests/tmux/first_message.sh target/debug/liao
 	.venv/bin/python tests/interop/day.py target/debug/liao
+	.venv/bin/python tests/interop/admin.py target/debug/liao
 	.venv/bin/python tests/interop/login.py target/debug/liao
 	node tests/interop/web.mjs target/debug/liao
 	@if unshare -rn true; then unshare -rn .venv/bin/python tests/interop/lan.py target/debug/liao; \
