@@ -86,7 +86,9 @@ impl Line {
                 Progress::Event(Event::Element(frame)) if frame.is("error", ns::STREAM) => {
                     return Err(Gone);
                 }
-                Progress::Event(Event::Element(frame)) => return Ok(Heard::Element(Box::new(frame))),
+                Progress::Event(Event::Element(frame)) => {
+                    return Ok(Heard::Element(Box::new(frame)));
+                }
                 Progress::Event(Event::Close) => return Err(Gone),
                 Progress::Event(Event::Open(_)) => {}
                 Progress::Flushed => return Ok(Heard::Flushed),
