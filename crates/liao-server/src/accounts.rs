@@ -276,6 +276,15 @@ impl Accounts {
         Ok(jid)
     }
 
+    /// How much of an account's archive is kept; `None`: as the configuration says.
+    pub async fn keep(
+        &self,
+        jid: &BareJid,
+        rule: Option<crate::retention::Rule>,
+    ) -> Result<(), AccountError> {
+        Ok(crate::retention::set(&self.store, jid, rule).await?)
+    }
+
     /// Sets a password.
     pub async fn set_password(&self, name: &str, password: &str) -> Result<(), AccountError> {
         let _order = self.order.lock().await;

@@ -5,8 +5,9 @@ use crate::accounts::{AccountError, Accounts, INVITE_TTL, REPORTED};
 use crate::engines::uploads::Uploads;
 use crate::limits;
 use crate::listener::Reloader;
+use crate::retention::{self, Rule};
 use crate::rules::{Decided, Notice};
-use crate::server::random_id;
+use crate::server::{now_ms, random_id};
 use crate::store::{Store, Sync};
 use liao_proto::jid::BareJid;
 use serde_json::{Value, json};
@@ -110,6 +111,16 @@ async fn running(at: &Reloader, request: &Value) -> Value {
                     && let Some(jid) = answer["jid"].as_str().and_then(|j| BareJid::new(j).ok())
                 {
                     server.account_removed(&jid);
+                }
+                if what == "user-keep"
+                    && let Some(jid) = answer["jid"].as_str().and_then(|j| BareJid::new(j).ok())
+                {
+                    let rule = Rule::of(&server.config());
+                    if let Err(error) = retention::look(&server.store, &jid, rule, now_ms()).await {
+                        return refuse(&format!(
+                            "the rule is set; old messages are still there: {error}"
+                        ));
+                    }
                 }
                 if what == "reports" && request["clear"] == true {
                     forget_reported(server, &answer);
@@ -235,6 +246,16 @@ async fn on_accounts(
         "user-promote" | "user-demote" => {
             let admin = what == "user-promote";
             json!({"ok": true, "jid": accounts.set_admin(text("name"), admin).await?.as_str()})
+        }
+        "user-keep" => {
+            let jid = accounts.known(text("name")).await?;
+            let number = |key: &str| request[key].as_u64();
+            let rule = (number("days").is_some() || number("mb").is_some()).then(|| Rule {
+                days: number("days").unwrap_or(0),
+                mb: number("mb").unwrap_or(0),
+            });
+            accounts.keep(&jid, rule).await?;
+            json!({"ok": true, "jid": jid.as_str()})
         }
         "motd" | "welcome" => notice(accounts, what, request).await?,
         "user-list" => json!({"ok": true, "users": accounts.list().await?}),

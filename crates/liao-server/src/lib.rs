@@ -26,6 +26,7 @@ mod os;
 mod peer;
 mod places;
 mod registration;
+mod retention;
 pub mod rules;
 pub mod server;
 pub mod services;

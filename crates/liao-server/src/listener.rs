@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::services::components::{self, Component};
 use crate::services::{Service, sockets::Gateway, upload::Upload};
 use crate::store::{Store, StoreError};
-use crate::{admin, banner, http, lan};
+use crate::{admin, banner, http, lan, retention};
 use liao_net::Wire;
 use liao_net::tls::{CertError, Identity};
 use liao_proto::jid::BareJid;
@@ -353,6 +353,7 @@ pub async fn serve(
         https_tls,
     });
     let socket = admin::listen(&data).map_err(ServeError::Admin)?;
+    tokio::spawn(retention::run(server.clone()));
     tokio::spawn(admin::serve(reloader.clone(), socket));
     tokio::spawn(reload_at(reloader, hangups));
     crate::os::write_public(

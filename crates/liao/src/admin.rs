@@ -89,6 +89,9 @@ fn request(verb: &AdminVerb) -> Result<Value, String> {
             verb: UserVerb::Demote { name },
         } => json!({"do": "user-demote", "name": name}),
         AdminVerb::User {
+            verb: UserVerb::Keep { name, days, mb },
+        } => json!({"do": "user-keep", "name": name, "days": days, "mb": mb}),
+        AdminVerb::User {
             verb: UserVerb::List,
         } => json!({"do": "user-list"}),
         AdminVerb::Invite { admin, from } => json!({"do": "invite", "admin": admin, "from": from}),

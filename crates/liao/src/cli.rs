@@ -390,6 +390,18 @@ pub enum UserVerb {
         /// The name before the @.
         name: String,
     },
+    /// Say how much of an account's messages is kept: so many days, so many megabytes of the newest; 0 is without end.
+    /// Without both: as the configuration says.
+    Keep {
+        /// The name before the @.
+        name: String,
+        /// Days.
+        #[arg(long)]
+        days: Option<u32>,
+        /// Megabytes.
+        #[arg(long)]
+        mb: Option<u32>,
+    },
     /// List the accounts.
     List,
 }

@@ -110,12 +110,15 @@ impl App {
             return false;
         };
         let lines = self.model.window(peer).lines();
-        let Some(key) = lines.iter().find(|l| l.n == Some(n)).map(|l| l.key) else {
+        let Some(at) = lines.iter().position(|l| l.n == Some(n)) else {
             return false;
         };
+        let key = lines[at].key;
         self.chat.jump = None;
         self.chat.selected = Some(key);
         self.reveal();
+        // What was said before it belongs on the screen, too.
+        self.fetch(peer, at, -1);
         true
     }
 

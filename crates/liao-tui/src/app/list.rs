@@ -54,9 +54,14 @@ pub struct List {
 }
 
 impl App {
-    /// Makes the rows anew; the cursor stays on whom it was on.
-    pub(super) fn arrange(&mut self) {
+    /// Makes the rows anew if they no longer fit; the cursor stays on whom it was on.
+    pub fn arrange(&mut self) {
+        if !self.list.stale {
+            return;
+        }
+        // At the top it stays at the top, where the news are.
         let before = self.list.rows.get(self.list.at).cloned();
+        let before = before.filter(|_| self.list.at > 0);
         let all = self.model.list();
         let (asking, others): (Vec<&Person>, Vec<&Person>) =
             all.into_iter().partition(|p| p.requests);
@@ -180,7 +185,7 @@ impl App {
             Tab::Friends => Tab::Chats,
         };
         self.list.at = 0;
-        self.arrange();
+        self.list.stale = true;
     }
 
     pub(super) fn pin(&mut self, peer: &Peer) {

@@ -327,6 +327,11 @@ impl App {
 
     /// Takes in what happened.
     pub fn update(&mut self, input: Input) {
+        // Many events may come at once: the list is arranged when somebody looks at it.
+        let told = matches!(input, Input::Event(_));
+        if !told {
+            self.arrange();
+        }
         let used = matches!(input, Input::Key(_) | Input::Paste(_) | Input::Mouse(_));
         self.idle(used);
         match input {
@@ -351,7 +356,7 @@ impl App {
             Input::Tick => {}
         }
         self.seen();
-        if self.list.stale {
+        if !told {
             self.arrange();
         }
     }

@@ -232,6 +232,7 @@ impl Program {
     }
 
     fn draw(&mut self) {
+        self.app.arrange();
         if let Err(error) = self.screen.draw(&self.app) {
             // Nobody sees it any more.
             tracing::debug!(%error, "the terminal is gone");

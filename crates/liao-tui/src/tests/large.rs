@@ -35,7 +35,8 @@ fn text(i: usize) -> String {
 
 type Out = Terminal<CrosstermBackend<std::io::Sink>>;
 
-fn draw(app: &App, out: &mut Out) {
+fn draw(app: &mut App, out: &mut Out) {
+    app.arrange();
     out.draw(|frame| view::draw(frame, app)).unwrap();
 }
 
@@ -110,7 +111,7 @@ fn large() {
     let fixed = Viewport::Fixed(Rect::new(0, 0, 200, 60));
     let backend = CrosstermBackend::new(std::io::sink());
     let mut out = Terminal::with_options(backend, TerminalOptions { viewport: fixed }).unwrap();
-    draw(&app, &mut out);
+    draw(&mut app, &mut out);
     let first = begin.elapsed();
     app.update(Input::Event(Event::Online { me: ME.into() }));
     for i in 0..CONTACTS {
@@ -124,7 +125,7 @@ fn large() {
     }
     app.update(Input::Event(Event::Ready));
     settle(&mut app, &store);
-    draw(&app, &mut out);
+    draw(&mut app, &mut out);
     let start = begin.elapsed();
     assert_eq!(app.open.as_deref(), Some(BOB));
 
@@ -178,6 +179,9 @@ fn large() {
         p(99),
         took[count - 1]
     );
+    let slowest = took.iter().rev().take(30);
+    let slowest: Vec<String> = slowest.map(|(t, k)| format!("{k} {t:?}")).collect();
+    println!("slowest: {}", slowest.join(", "));
     println!(
         "memory at most: {} kB, {before_kb} kB before the start",
         memory_kb()

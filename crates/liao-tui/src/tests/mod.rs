@@ -188,6 +188,7 @@ impl Stage {
     /// What the screen shows, row by row; the last row says where the cursor is.
     pub fn screen(&mut self, columns: u16, rows: u16) -> String {
         self.input(Input::Resize(columns, rows));
+        self.app.arrange();
         let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
         let mut cursor = None;
         terminal

@@ -27,6 +27,7 @@ fn talking() -> Stage {
     stage.hears(MING, "one");
     stage.hears(MING, "two");
     stage.app.notice_until_ms = 0;
+    stage.app.arrange();
     stage
 }
 

@@ -23,10 +23,10 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, areas: &Areas) {
     let height = usize::from(areas.chat.height);
     let mut lines: Vec<Line<'static>> = Vec::new();
     if rows.is_empty() {
-        let words = if app.open.is_some() {
-            app.words.nothing_said
-        } else {
-            hint(app)
+        let words = match (app.open.is_some(), app.chat.loading) {
+            (true, true) => app.words.working,
+            (true, false) => app.words.nothing_said,
+            (false, _) => hint(app),
         };
         for line in words.split('\n') {
             for range in text::wrap(line, usize::from(areas.chat.width).saturating_sub(2)) {

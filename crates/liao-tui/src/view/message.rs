@@ -192,109 +192,126 @@ fn above(
     rows
 }
 
+/// Columns before the words.
+struct Gutter {
+    /// Time and name stand beside the words, not above.
+    beside: bool,
+    /// Columns of a name.
+    column: usize,
+    /// All of it.
+    indent: usize,
+}
+
+fn gutter(app: &App, line: &Said, width: usize) -> Gutter {
+    let beside = width >= GUTTER;
+    let other = text::width(app.model.name(&line.message.peer));
+    let column = other.max(text::width(app.words.me)).min(NAME);
+    Gutter {
+        beside,
+        column,
+        indent: if beside { 6 + column + 2 } else { 0 },
+    }
+}
+
 /// Who said it, and when; the words; how far they have come.
 fn words(app: &App, line: &Said, before: Option<&Said>, width: usize) -> Vec<Line<'static>> {
-    let message = &line.message;
-    let name = if message.outgoing {
-        app.words.me.to_owned()
-    } else {
-        text::one_line(app.model.name(&message.peer))
-    };
-    let who = if message.outgoing {
-        app.account.as_str()
-    } else {
-        &message.peer
-    };
-    let colour = app.theme.person(who);
+    let gutter = gutter(app, line, width);
     let again = before.is_some_and(|b| {
-        b.message.outgoing == message.outgoing && message.time_ms - b.message.time_ms < PAUSE_MS
+        let pause = line.message.time_ms - b.message.time_ms;
+        b.message.outgoing == line.message.outgoing && pause < PAUSE_MS
     });
-    let time = Span::styled(clock(app, message.time_ms), app.theme.of(Role::Dim));
-    let beside = width >= GUTTER;
-    let own = if message.outgoing {
-        app.words.me
-    } else {
-        app.model.name(&message.peer)
-    };
-    let column = text::width(own).clamp(text::width(app.words.me), NAME);
-    let column = column.max(text::width(app.model.name(&message.peer)).min(NAME));
-    let indent = if beside { 6 + column + 2 } else { 0 };
-    let room = width.saturating_sub(indent + MARKS).max(8);
+    let mut rows = Vec::new();
+    if !gutter.beside && !again {
+        let (name, colour) = who(app, line);
+        rows.push(Line::from(vec![
+            Span::styled(text::fit(&name, width.saturating_sub(7)), colour),
+            Span::raw(" "),
+            time(app, line),
+        ]));
+    }
+    said(app, line, again, &gutter, width, &mut rows);
+    if line.message.outgoing {
+        come(app, line, &gutter, width, &mut rows);
+    }
+    rows
+}
 
-    let (said, action) = said(app, line, &name);
-    let marks = if action {
+/// Whose words they are, and their colour.
+fn who(app: &App, line: &Said) -> (String, Style) {
+    let message = &line.message;
+    if message.outgoing {
+        let colour = app.theme.person(&app.account);
+        return (app.words.me.to_owned(), colour);
+    }
+    let name = text::one_line(app.model.name(&message.peer));
+    (name, app.theme.person(&message.peer))
+}
+
+fn time(app: &App, line: &Said) -> Span<'static> {
+    let time = clock(app, line.message.time_ms);
+    Span::styled(time, app.theme.of(Role::Dim))
+}
+
+/// The rows of the words; `again`: the name stands above already.
+fn said(
+    app: &App,
+    line: &Said,
+    again: bool,
+    gutter: &Gutter,
+    width: usize,
+    rows: &mut Vec<Line<'static>>,
+) {
+    let (name, colour) = who(app, line);
+    let text = text::clean(&line.message.text);
+    // What somebody does (XEP-0245).
+    let (said, does) = match text.strip_prefix("/me ") {
+        Some(does) => (format!("* {name} {does}"), true),
+        None => (text, false),
+    };
+    let marks = if does {
         vec![mark::EMPHASIS; said.len()]
     } else {
         markup::marks(&said)
     };
+    let room = width.saturating_sub(gutter.indent + MARKS).max(8);
     let ranges = text::wrap(&said, room);
     let more = ranges.len() > ROWS;
-    let mut rows: Vec<Line<'static>> = Vec::new();
-    if !beside && !again {
-        rows.push(Line::from(vec![
-            Span::styled(text::fit(&name, width.saturating_sub(7)), colour),
-            Span::raw(" "),
-            time.clone(),
-        ]));
-    }
     for (i, range) in ranges.into_iter().take(ROWS).enumerate() {
         let row = said[range.clone()].trim_end_matches(' ');
-        let mut spans = match (beside, i) {
-            (false, _) => Vec::new(),
-            (true, 0) => {
-                let name = if again || action {
-                    String::new()
-                } else {
-                    text::fit(&name, column)
-                };
-                let gap = " ".repeat(column.saturating_sub(text::width(&name)));
-                vec![
-                    time.clone(),
-                    Span::raw(format!(" {gap}")),
-                    Span::styled(name, colour),
-                    Span::raw("  "),
-                ]
-            }
-            (true, _) => vec![Span::raw(" ".repeat(indent))],
-        };
-        spans.extend(styled(
-            app,
-            row,
-            &marks[range.start..range.start + row.len()],
-        ));
+        let mut spans = vec![Span::raw(" ".repeat(gutter.indent))];
+        if gutter.beside && i == 0 {
+            let hidden = again || does;
+            let name = text::fit(if hidden { "" } else { &name }, gutter.column);
+            let gap = " ".repeat(gutter.column.saturating_sub(text::width(&name)));
+            spans = vec![
+                time(app, line),
+                Span::raw(format!(" {gap}")),
+                Span::styled(name, colour),
+                Span::raw("  "),
+            ];
+        }
+        let of_row = &marks[range.start..range.start + row.len()];
+        spans.extend(styled(app, row, of_row));
         rows.push(Line::from(spans));
     }
     if more {
-        rows.push(Line::styled(
-            format!("{}…", " ".repeat(indent)),
-            app.theme.of(Role::Dim),
-        ));
+        let words = format!("{}…", " ".repeat(gutter.indent));
+        rows.push(Line::styled(words, app.theme.of(Role::Dim)));
     }
-    if message.outgoing
-        && let Some(last) = rows.last_mut()
-    {
+}
+
+/// How far our own words have come: a sign behind them, and words where they have not arrived.
+fn come(app: &App, line: &Said, gutter: &Gutter, width: usize, rows: &mut Vec<Line<'static>>) {
+    if let Some(last) = rows.last_mut() {
         let (sign, style) = state_mark(app, &line.state);
         let gap = width.saturating_sub(last.width() + text::width(sign));
         last.push_span(" ".repeat(gap));
         last.push_span(Span::styled(sign, style));
     }
-    if let Some((words, style)) = trouble(app, line).filter(|_| message.outgoing) {
-        for range in text::wrap(&words, width.saturating_sub(indent).max(8)) {
-            rows.push(Line::styled(
-                format!("{}{}", " ".repeat(indent), &words[range]),
-                style,
-            ));
+    if let Some((words, style)) = trouble(app, line) {
+        let indent = " ".repeat(gutter.indent);
+        for range in text::wrap(&words, width.saturating_sub(gutter.indent).max(8)) {
+            rows.push(Line::styled(format!("{indent}{}", &words[range]), style));
         }
-    }
-    rows
-}
-
-/// The words as they are shown; `true`: what somebody does (XEP-0245).
-fn said(app: &App, line: &Said, name: &str) -> (String, bool) {
-    let text = text::clean(&line.message.text);
-    let _ = app;
-    match text.strip_prefix("/me ") {
-        Some(does) => (format!("* {name} {does}"), true),
-        None => (text, false),
     }
 }

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::engines::roster::{Contact, put};
 use crate::entity::{Item, State, Wanted, run};
 use crate::hooks::{Cx, Effects, Release};
-use crate::mailbox::{Credit, Mailbox, Origin};
+use crate::mailbox::{Credit, Mailbox};
 use crate::server::Server;
 use crate::store::{Store, Sync};
 use liao_proto::jid::{BareJid, Jid};
@@ -190,7 +190,7 @@ fn stage(
     let mut cx = Cx {
         server,
         entity: state,
-        origin: Origin::default(),
+        origin: Default::default(),
         out: Effects::default(),
     };
     put(&mut cx, &contact(), row);
