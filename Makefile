@@ -21,9 +21,11 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 	cargo build --locked
 	sh tests/tmux/first_message.sh target/debug/liao
 	.venv/bin/python tests/interop/day.py target/debug/liao
+	.venv/bin/python tests/interop/history.py target/debug/liao
 	.venv/bin/python tests/interop/admin.py target/debug/liao
 	.venv/bin/python tests/interop/login.py target/debug/liao
 	node tests/interop/web.mjs target/debug/liao
+	node tests/interop/bosh.mjs target/debug/liao
 	@if unshare -rn true; then unshare -rn .venv/bin/python tests/interop/lan.py target/debug/liao; \
 	else echo "SKIPPED: tests/interop/lan.py: no network namespaces here"; fi
 

@@ -38,10 +38,12 @@ if [ "$1" = test ]; then
         # The lock file is newer than what is installed: bring it up to date.
         [ tests/interop/node_modules/.package-lock.json -nt tests/interop/package-lock.json ] ||
             (cd tests/interop && npm ci --silent --no-audit --no-fund) ||
-            missing "@xmpp/client" "cd tests/interop && npm ci"
+            missing "@xmpp/client and strophe.js" "cd tests/interop && npm ci"
     else
         missing "node 18 or newer with npm" "apt-get install nodejs npm"
     fi
+    # Debian's, not the virtual environment's: it needs GLib. Without it its test is skipped, and says so.
+    /usr/bin/python3 -c 'import nbxmpp' 2>/dev/null || install python3-nbxmpp
     command -v ip >/dev/null || install iproute2
     command -v ip >/dev/null || missing "ip" "apt-get install iproute2"
     command -v tmux >/dev/null || install tmux

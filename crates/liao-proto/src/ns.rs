@@ -116,6 +116,12 @@ pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
 pub const UPLOAD_PURPOSE: &str = "urn:xmpp:http:upload:purpose:0";
 /// XEP-0478.
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
+/// XEP-0124: the wrapper.
+pub const HTTPBIND: &str = "http://jabber.org/protocol/httpbind";
+/// XEP-0206: XMPP's attributes of the wrapper.
+pub const XBOSH: &str = "urn:xmpp:xbosh";
+/// XEP-0156: BOSH (host-meta link relation).
+pub const ALT_BOSH: &str = "urn:xmpp:alt-connections:xbosh";
 /// XEP-0156 over HTTP (host-meta link relation).
 pub const ALT_WEBSOCKET: &str = "urn:xmpp:alt-connections:websocket";
 /// Extensible Resource Descriptor (RFC 6415), for 0156.

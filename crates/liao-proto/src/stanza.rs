@@ -5,6 +5,8 @@
 
 mod content;
 
+pub(crate) use content::moved;
+
 use crate::ns;
 use crate::xml::{Binding, Child, Frame, Ns, escape_into, parse_dom, write_dom};
 use bytes::Bytes;

@@ -40,7 +40,9 @@ const XEPS: &[(&str, &str, Known)] = &[
     (
         "0124",
         "Bidirectional-streams Over Synchronous HTTP (BOSH)",
-        Whole,
+        Partly(
+            "without key sequencing and without several streams in one session, which are optional",
+        ),
     ),
     ("0128", "Service Discovery Extensions", Whole),
     ("0133", "Service Administration", Whole),
@@ -48,7 +50,7 @@ const XEPS: &[(&str, &str, Known)] = &[
     (
         "0156",
         "Discovering Alternative XMPP Connection Methods",
-        Partly("WebSocket, in both forms of host-meta"),
+        Partly("WebSocket and BOSH, in both forms of host-meta"),
     ),
     ("0157", "Contact Addresses for XMPP Services", Whole),
     (
@@ -155,8 +157,10 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "liao-server/src/services/components/mod.rs",
         "XEP-0114",
     ),
+    ("0124", "liao-proto/src/xep/bosh.rs", "XEP-0124"),
     ("0156", "liao-server/src/http/host_meta.rs", "XEP-0156"),
     ("0198", "liao-server/src/acks.rs", "XEP-0198"),
+    ("0206", "liao-server/src/http/bosh.rs", "XEP-0206"),
     ("0363", "liao-server/src/services/upload.rs", "XEP-0363"),
     ("0368", "liao-server/src/listener.rs", "xmpp-client"),
     ("0386", "liao-server/src/c2s/bind.rs", "XEP-0386"),

@@ -58,7 +58,8 @@ impl Stanza {
     }
 }
 
-fn moved(element: &Element, from: &str, to: &str) -> Element {
+/// An element and what of it shares its namespace, in another one.
+pub(crate) fn moved(element: &Element, from: &str, to: &str) -> Element {
     if element.ns() != from {
         return element.clone();
     }

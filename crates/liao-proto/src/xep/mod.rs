@@ -1,6 +1,7 @@
 //! Payloads of the extensions, by what they do.
 
 pub mod archive;
+pub mod bosh;
 pub mod caps;
 pub mod component;
 pub mod delay;

@@ -1,5 +1,6 @@
 //! Connections of HTTP and HTTPS: taken, counted by address, and their TLS handshakes.
 
+use super::bosh::Bosh;
 use super::{Page, routes};
 use crate::c2s;
 use crate::engines::uploads::Uploads;
@@ -20,6 +21,7 @@ pub async fn plain(server: Arc<Server>, uploads: Arc<Uploads>, listener: TcpList
     let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
     let known = server.clone();
     let app = routes(Page {
+        bosh: Bosh::new(&server),
         server,
         uploads,
         secure: false,
@@ -49,6 +51,7 @@ pub async fn tls(
         listener,
     };
     let app = routes(Page {
+        bosh: Bosh::new(&server),
         server,
         uploads,
         secure: true,

@@ -1,5 +1,6 @@
 //! HTTP and HTTPS: who asks, which page answers; health, and the authority's certificate.
 
+mod bosh;
 mod host_meta;
 mod invite;
 mod listen;
@@ -17,6 +18,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
+use bosh::Bosh;
 use liao_proto::xml::escape;
 use listen::{PlainPeer, TlsPeer};
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +29,7 @@ use std::sync::Arc;
 struct Page {
     server: Arc<Server>,
     uploads: Arc<Uploads>,
+    bosh: Arc<Bosh>,
     /// TLS ends here.
     secure: bool,
     /// Others than proxies are only shown the way to HTTPS.
@@ -38,6 +41,7 @@ fn routes(page: Page) -> Router {
     Router::new()
         .route("/", get(front))
         .route("/health", get(async || "ok\n"))
+        .route("/http-bind", bosh::methods())
         .route("/xmpp-websocket", get(websocket::websocket))
         .route("/.well-known/host-meta", get(host_meta::host_meta))
         .route(
