@@ -387,10 +387,11 @@ impl Run {
 
     /// Lets them talk for a while, kills the server in the middle of it, and starts it again.
     async fn crash(&mut self, round: u32) -> Result<(), String> {
-        // Now and then before all of them are back.
-        let more = match self.random.once_in(4) {
-            true => self.random.below(60),
-            false => self.random.between(60, self.script.talk),
+        // Now and then before all of them are back; of losses there must be something to lose.
+        let more = match self.script.program {
+            Program::Careless => self.script.talk,
+            Program::Liao if self.random.once_in(4) => self.random.below(60),
+            Program::Liao => self.random.between(60, self.script.talk),
         };
         let lab = self.lab.clone();
         let until = lab.counts.borrow().counted + more;
