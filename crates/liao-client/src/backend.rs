@@ -3,6 +3,7 @@
 //! A backend is started once and then lives in tasks of its own; the caller holds a [`Link`].
 //! Nothing here knows a screen; bots, the bench and the views use the same link.
 
+use crate::store::Kept;
 use tokio::sync::mpsc;
 
 /// Names a contact within one backend: a bare JID, or `NAME`/`HOST:PORT` for plain sockets.
@@ -45,6 +46,21 @@ pub enum Command {
         show: Option<Show>,
         /// A line of words.
         status: Option<String>,
+    },
+    /// Messages with a peer from before a place, newest if there is none; answered by [`Event::History`]. What this
+    /// device does not have is fetched from the server (XEP-0313).
+    History {
+        /// With whom.
+        peer: Peer,
+        /// [`Kept::n`] of the oldest message that is known to the one who asks.
+        before: Option<i64>,
+        /// How many at most.
+        count: usize,
+    },
+    /// The person has seen all that is here of a conversation: who asked to know it is told (XEP-0333).
+    Read {
+        /// With whom.
+        peer: Peer,
     },
     /// Add a name to the address book (plain sockets).
     Book {
@@ -110,11 +126,24 @@ pub enum State {
     Sent,
     /// The peer's program has it (XEP-0184).
     Delivered,
+    /// The peer has seen it (XEP-0333).
+    Read,
     /// Refused for good.
     Failed {
         /// What happened and what to do.
         why: String,
     },
+}
+
+/// What there is of a conversation before a page of its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Older {
+    /// Nothing: the page begins where the conversation does.
+    Nothing,
+    /// More on this device.
+    Here,
+    /// Perhaps more on the server, which was not asked to its end; ask again when there is a connection.
+    There,
 }
 
 /// A message as it is shown and stored.
@@ -190,8 +219,30 @@ pub enum Event {
         /// Their words.
         greeting: Option<String>,
     },
-    /// Something was said.
+    /// Something was said. What the server's archive has from while we were away comes in the archive's order, before
+    /// what is said now, unless that takes too long.
     Message(Message),
+    /// All that was said while we were away is here now.
+    CaughtUp {
+        /// Messages that were new.
+        messages: usize,
+    },
+    /// The answer to [`Command::History`]: a stretch without a hole, oldest first.
+    History {
+        /// With whom.
+        peer: Peer,
+        /// As it was asked for.
+        before: Option<i64>,
+        /// The messages with their places and states.
+        messages: Vec<Kept>,
+        /// What there is before them.
+        older: Older,
+    },
+    /// The person has read a conversation on another device.
+    ReadElsewhere {
+        /// With whom.
+        peer: Peer,
+    },
     /// A message that we sent has come further.
     State {
         /// Its id.

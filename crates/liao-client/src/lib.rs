@@ -4,12 +4,15 @@
 //! what a person would remember of its events. [`Store`] keeps accounts, pins, messages and the address book on disk.
 
 mod backend;
+mod features;
 mod model;
 pub mod sockets;
 mod store;
 pub mod xmpp;
 
-pub use backend::{Backend, Command, Contact, Event, Failure, Link, Message, Peer, Show, State};
+pub use backend::{
+    Backend, Command, Contact, Event, Failure, Link, Message, Older, Peer, Show, State,
+};
 pub use model::{Line, Lookup, Model, Person, Window};
 pub use store::{Account, Conversation, Kept, Page, Store, StoreError};
 

@@ -52,6 +52,8 @@ pub enum Line {
     Presence(Option<Show>, Option<String>),
     /// The last messages.
     History(usize),
+    /// What somebody wrote was read.
+    Read(String),
     /// Messages with these words.
     Search(String),
     /// Keep the conversation on top, or no longer.
@@ -239,6 +241,14 @@ pub static ALL: &[Row] = &[
             "" => Some(Line::History(20)),
             t => t.parse().ok().map(Line::History),
         },
+    },
+    Row {
+        names: ["read", "已读"],
+        place: Place::Account,
+        form: Form::Plain,
+        arguments: "NAME",
+        what: |w| w.c_read,
+        parse: |t| one(t).map(Line::Read),
     },
     Row {
         names: ["search", "搜索"],

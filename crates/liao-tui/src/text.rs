@@ -1,8 +1,20 @@
 //! Text on a screen: width and wrapping by grapheme cluster (UAX 29), and nothing that plays tricks on a terminal.
 
+use liao_client::State;
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
+
+/// How far a message of ours has come, as a sign.
+pub fn mark(state: &State) -> &'static str {
+    match state {
+        State::Queued | State::Waiting { .. } => "…",
+        State::Sent => "✓",
+        State::Delivered => "✓✓",
+        State::Read => "✓✓✓",
+        State::Failed { .. } => "✗",
+    }
+}
 
 /// Marks without width that may follow each other; beyond that they only pile up over the lines around.
 const MARKS: usize = 16;

@@ -5,131 +5,10 @@
 
 mod programs;
 
-use programs::{Program, tutorial};
+use programs::house::{House, Network};
+use programs::tutorial;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// A server in a folder of its own; its ports are free ones, and stay the same over a restart.
-struct House {
-    folder: PathBuf,
-    ports: Vec<(&'static str, String)>,
-    server: Option<Program>,
-    invite: String,
-}
-
-const LISTENERS: [&str; 5] = ["C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS"];
-
-impl House {
-    fn new(name: &str) -> House {
-        let folder = std::env::temp_dir().join(format!("liao-chat-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let held: Vec<_> = LISTENERS
-            .iter()
-            .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
-        let address = |l: &std::net::TcpListener| l.local_addr().unwrap().to_string();
-        let ports = LISTENERS
-            .iter()
-            .zip(&held)
-            .map(|(n, l)| (*n, address(l)))
-            .collect();
-        drop(held);
-        let mut house = House {
-            folder,
-            ports,
-            server: None,
-            invite: String::new(),
-        };
-        house.open();
-        house
-    }
-
-    fn open(&mut self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
-        command.env("LC_ALL", "C.UTF-8");
-        command
-            .args(["serve", "--data"])
-            .arg(self.folder.join("server"));
-        command.current_dir(&self.folder);
-        for (name, address) in &self.ports {
-            command.env(format!("LIAO_LISTEN_{name}"), address);
-        }
-        let server = Program::start(&mut command);
-        server.hears("certificate");
-        if self.invite.is_empty() {
-            self.invite = server.hears("https://").trim().to_owned();
-        }
-        self.server = Some(server);
-    }
-
-    fn port(&self, name: &str) -> &str {
-        &self.ports.iter().find(|(n, _)| *n == name).unwrap().1
-    }
-
-    fn close(&mut self) {
-        // Dropping a program kills it with SIGKILL.
-        self.server = None;
-    }
-
-    /// A client with data of its own.
-    fn liao(&self, who: &str, args: &[&str]) -> Program {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
-        command.env("LC_ALL", "C.UTF-8");
-        command
-            .args(args)
-            .env("XDG_DATA_HOME", self.folder.join(who));
-        Program::start(&mut command)
-    }
-
-    fn admin(&self, args: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_liao"));
-        command.env("LC_ALL", "C.UTF-8");
-        command
-            .args(["admin", "--data"])
-            .arg(self.folder.join("server"));
-        let out = command
-            .args(args)
-            .env("LIAO_PASSWORD", "a password")
-            .output()
-            .unwrap();
-        assert!(
-            out.status.success(),
-            "{}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        String::from_utf8(out.stdout).unwrap()
-    }
-
-    /// A new account by an invite link, online in the plain client.
-    fn joins(&self, who: &str, invite: &str) -> Program {
-        let mut program = self.liao(who, &["chat", invite, "--plain"]);
-        program.say(who);
-        program.say("a password");
-        program.notes(&format!("online: {who}@localhost"));
-        program
-    }
-
-    /// Alice by the first invite, Bob by hers: friends at once.
-    fn friends(&self) -> (Program, Program) {
-        let alice = self.joins("alice", &self.invite);
-        let invite = self.admin(&["invite", "--from", "alice@localhost"]);
-        let link = invite
-            .split_whitespace()
-            .find(|w| w.starts_with("https://"))
-            .unwrap();
-        let bob = self.joins("bob", link);
-        alice.notes("bob is here");
-        (alice, bob)
-    }
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        self.close();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 fn folder(program: &House, who: &str) -> PathBuf {
     program.folder.join(who).join("liao").join("client.sqlite3")
@@ -352,45 +231,6 @@ fn programs_that_talk_in_turn_chat_through_the_server_with_the_plain_client() {
     for _ in 0..2 {
         tcp.say("more");
         tcp.hears("heard: 长");
-    }
-}
-
-/// A network that can be cut: passes bytes on between a client and the server.
-struct Network {
-    address: String,
-    open: std::sync::Arc<std::sync::Mutex<Vec<std::net::TcpStream>>>,
-}
-
-impl Network {
-    fn to(server: &str) -> Network {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let open: std::sync::Arc<std::sync::Mutex<Vec<std::net::TcpStream>>> = Default::default();
-        let (server, streams) = (server.to_owned(), open.clone());
-        std::thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let Ok(there) = std::net::TcpStream::connect(&server) else {
-                    continue;
-                };
-                for (mut from, mut to) in [
-                    (client.try_clone().unwrap(), there.try_clone().unwrap()),
-                    (there.try_clone().unwrap(), client.try_clone().unwrap()),
-                ] {
-                    std::thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(std::net::Shutdown::Both);
-                    });
-                }
-                streams.lock().unwrap().extend([client, there]);
-            }
-        });
-        Network { address, open }
-    }
-
-    fn cut(&self) {
-        for stream in self.open.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
     }
 }
 

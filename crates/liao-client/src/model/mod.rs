@@ -119,7 +119,8 @@ impl Model {
             }
             Event::Message(message) => self.message(message, State::Sent),
             Event::State { id, state } => self.advance(id, state),
-            Event::Notice(_) | Event::Ready => {}
+            Event::ReadElsewhere { peer } => self.read(peer),
+            Event::Notice(_) | Event::Ready | Event::CaughtUp { .. } | Event::History { .. } => {}
         }
     }
 

@@ -127,6 +127,7 @@ impl Window {
     /// Puts a page before the stretch; `older`: there is more before it.
     pub fn before(&mut self, page: Vec<Kept>, older: bool) {
         self.older = older;
+        let page = self.unknown(page);
         for kept in page.into_iter().rev() {
             let line = self.make(Some(kept.n), kept.message, kept.state);
             self.lines.push_front(line);
@@ -140,11 +141,32 @@ impl Window {
     /// Puts a page after the stretch; `newer`: there is more after it.
     pub fn after(&mut self, page: Vec<Kept>, newer: bool) {
         self.newer = newer;
-        for kept in page {
+        for kept in self.unknown(page) {
             let line = self.make(Some(kept.n), kept.message, kept.state);
             self.lines.push_back(line);
         }
         self.trim(None);
+    }
+
+    /// What of a page is not here yet. Places may have moved since they were asked about, so that a page overlaps.
+    fn unknown(&self, page: Vec<Kept>) -> Vec<Kept> {
+        let known = |kept: &Kept| {
+            let same = |l: &&Line| {
+                l.message.id == kept.message.id
+                    && l.message.outgoing == kept.message.outgoing
+                    && l.message.text == kept.message.text
+            };
+            let edge = page.len();
+            let front = self.lines.iter().take(edge).find(same);
+            front
+                .or_else(|| self.lines.iter().rev().take(edge).find(same))
+                .is_some()
+        };
+        let new: Vec<bool> = page.iter().map(|kept| !known(kept)).collect();
+        let mut new = new.into_iter();
+        page.into_iter()
+            .filter(|_| new.next() == Some(true))
+            .collect()
     }
 
     /// The place on the disk from which an older page ends.

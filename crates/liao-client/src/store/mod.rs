@@ -1,21 +1,31 @@
 //! What the client keeps on disk, in one SQLite file: accounts, whom it trusts, messages and outbox, address book.
 
 mod agent;
+mod archive;
+mod history;
+mod messages;
+mod place;
 mod view;
 
-pub use agent::Agent;
-
-use crate::backend::{Message, State};
 use crate::now_ms;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub use view::{Conversation, Kept, Page};
-
 /// Each version's change from the one before.
-const VERSIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+const VERSIONS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
+
+pub use agent::Agent;
+pub use archive::{ArchivePage, Mark};
+pub use history::{Before, Gap};
+pub use messages::{Arrival, Arriving};
+pub use view::{Conversation, Kept, Page};
 
 /// What is wrong with the client's data, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -56,19 +66,10 @@ pub struct Account {
 
 /// The client's data; clones share it.
 #[derive(Clone)]
-pub struct Store(Arc<Mutex<Connection>>);
-
-const MESSAGE: &str = "peer, outgoing, id, body, time_ms, delayed";
-
-fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
-    Ok(Message {
-        peer: row.get(0)?,
-        outgoing: row.get(1)?,
-        id: row.get(2)?,
-        text: row.get(3)?,
-        time_ms: row.get(4)?,
-        delayed: row.get(5)?,
-    })
+pub struct Store {
+    db: Arc<Mutex<Connection>>,
+    /// New messages get no lower place: room for what is still fetched.
+    floor: Arc<AtomicI64>,
 }
 
 impl Store {
@@ -86,11 +87,34 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         migrate(&mut connection, &path)?;
-        Ok(Store(Arc::new(Mutex::new(connection))))
+        Ok(Store::of(connection))
+    }
+
+    /// One that is nowhere but in memory.
+    #[cfg(test)]
+    pub(crate) fn memory() -> Store {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection, Path::new("")).unwrap();
+        Store::of(connection)
+    }
+
+    fn of(connection: Connection) -> Store {
+        Store {
+            db: Arc::new(Mutex::new(connection)),
+            floor: Arc::default(),
+        }
+    }
+
+    fn floor(&self) -> i64 {
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    fn raise(&self, floor: i64) {
+        self.floor.fetch_max(floor, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The account used last, or a given one.
@@ -133,92 +157,6 @@ impl Store {
             params![domain, trust, now_ms()],
         )?;
         Ok(())
-    }
-
-    /// Puts a message of ours into the outbox.
-    pub fn queue(&self, account: &str, message: &Message) -> Result<(), StoreError> {
-        self.lock().execute(
-            "INSERT INTO message (account, peer, outgoing, id, body, time_ms, delayed, state)
-             VALUES (?1, ?2, 1, ?3, ?4, ?5, 0, 0) ON CONFLICT DO NOTHING",
-            params![
-                account,
-                message.peer,
-                message.id,
-                message.text,
-                message.time_ms
-            ],
-        )?;
-        Ok(())
-    }
-
-    /// Keeps a message that came; `false`: it is here already (the same XEP-0359 id).
-    pub fn received(
-        &self,
-        account: &str,
-        message: &Message,
-        stanza_id: Option<&str>,
-    ) -> Result<bool, StoreError> {
-        let rows = self.lock().execute(
-            "INSERT INTO message (account, peer, outgoing, id, stanza_id, body, time_ms, delayed, state)
-             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6, ?7, 1) ON CONFLICT DO NOTHING",
-            params![
-                account,
-                message.peer,
-                message.id,
-                stanza_id,
-                message.text,
-                message.time_ms,
-                message.delayed
-            ],
-        )?;
-        Ok(rows == 1)
-    }
-
-    /// A message of ours has come further; `false`: it was there already, or is none of ours.
-    pub fn advance(&self, account: &str, id: &str, state: &State) -> Result<bool, StoreError> {
-        let (number, why) = match state {
-            State::Queued | State::Waiting { .. } => return Ok(false),
-            State::Sent => (1, None),
-            State::Delivered => (2, None),
-            State::Failed { why } => (3, Some(why)),
-        };
-        let rows = self.lock().execute(
-            "UPDATE message SET state = ?3, why = ?4 WHERE account = ?1 AND id = ?2 AND outgoing = 1 AND state < ?3",
-            params![account, id, number, why],
-        )?;
-        Ok(rows == 1)
-    }
-
-    /// The outbox, oldest first.
-    pub fn unsent(&self, account: &str) -> Result<Vec<Message>, StoreError> {
-        let sql = format!(
-            "SELECT {MESSAGE} FROM message WHERE account = ?1 AND outgoing = 1 AND state = 0 ORDER BY n"
-        );
-        let connection = self.lock();
-        let mut query = connection.prepare_cached(&sql)?;
-        let rows = query.query_map([account], message)?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// The newest messages with a peer, oldest first.
-    pub fn history(
-        &self,
-        account: &str,
-        peer: &str,
-        count: usize,
-    ) -> Result<Vec<Message>, StoreError> {
-        let sql = format!(
-            "SELECT {MESSAGE} FROM message WHERE account = ?1 AND peer = ?2 ORDER BY n DESC LIMIT ?3"
-        );
-        let connection = self.lock();
-        let mut query = connection.prepare_cached(&sql)?;
-        let rows = query.query_map(
-            params![account, peer, i64::try_from(count).unwrap_or(i64::MAX)],
-            message,
-        )?;
-        let mut all: Vec<Message> = rows.collect::<Result<_, _>>()?;
-        all.reverse();
-        Ok(all)
     }
 
     /// Adds or changes a name in the address book.
@@ -274,62 +212,4 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn said(outgoing: bool, id: &str) -> Message {
-        Message {
-            peer: "b@x".into(),
-            outgoing,
-            id: id.into(),
-            text: format!("words {id} 汉字"),
-            time_ms: 1,
-            delayed: false,
-        }
-    }
-
-    #[test]
-    fn the_outbox_outlives_the_program_and_states_only_go_forward() {
-        let folder = std::env::temp_dir().join(format!("liao-client-store-{}", crate::random_id()));
-        let store = Store::open(&folder).unwrap();
-        store.queue("a@x", &said(true, "1")).unwrap();
-        store.queue("a@x", &said(true, "1")).unwrap();
-        store.queue("a@x", &said(true, "2")).unwrap();
-        drop(store);
-        let store = Store::open(&folder).unwrap();
-        assert_eq!(
-            store.unsent("a@x").unwrap(),
-            [said(true, "1"), said(true, "2")]
-        );
-        assert!(store.unsent("other@x").unwrap().is_empty());
-        assert!(store.advance("a@x", "1", &State::Delivered).unwrap());
-        assert!(!store.advance("a@x", "1", &State::Sent).unwrap());
-        assert_eq!(store.unsent("a@x").unwrap(), [said(true, "2")]);
-        assert!(store.received("a@x", &said(false, "3"), Some("s")).unwrap());
-        assert!(!store.received("a@x", &said(false, "3"), Some("s")).unwrap());
-        assert!(store.received("a@x", &said(false, "3"), None).unwrap());
-        let ids: Vec<String> = store
-            .history("a@x", "b@x", 3)
-            .unwrap()
-            .into_iter()
-            .map(|m| m.id)
-            .collect();
-        assert_eq!(ids, ["2", "3", "3"]);
-        store.book("Tom", "127.0.0.1:1").unwrap();
-        store.book("tom", "127.0.0.1:2").unwrap();
-        assert_eq!(
-            store.addresses().unwrap(),
-            [("Tom".to_owned(), "127.0.0.1:2".to_owned())]
-        );
-        store
-            .lock()
-            .pragma_update(None, "user_version", 99)
-            .unwrap();
-        drop(store);
-        assert!(matches!(
-            Store::open(&folder),
-            Err(StoreError::Newer { found: 99, .. })
-        ));
-        std::fs::remove_dir_all(&folder).unwrap();
-    }
-}
+mod tests;

@@ -1,13 +1,15 @@
 //! What a view needs from the disk: pages of a conversation, the list of conversations, drafts, preferences.
 
-use super::{MESSAGE, Store, StoreError, message};
+use super::history::hole_above;
+use super::messages::{MESSAGE, message};
+use super::{Store, StoreError};
 use crate::backend::{Message, Peer, State};
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
 /// A message with its place on the disk and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// Its place: higher is newer.
+    /// Its place: higher is newer. It may change when the server's archive tells the order.
     pub n: i64,
     /// The message.
     pub message: Message,
@@ -43,13 +45,14 @@ pub struct Conversation {
     pub muted: bool,
 }
 
-fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
+pub(super) fn kept(row: &Row<'_>) -> rusqlite::Result<Kept> {
     let state = match row.get("state")? {
         0 => State::Queued,
         2 => State::Delivered,
         3 => State::Failed {
             why: row.get::<_, Option<String>>("why")?.unwrap_or_default(),
         },
+        4 => State::Read,
         _ => State::Sent,
     };
     Ok(Kept {
@@ -96,7 +99,7 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// A page of a conversation, oldest first.
+    /// A page of a conversation, oldest first; it ends at a hole in what is here of the archive.
     pub fn page(
         &self,
         account: &str,
@@ -104,24 +107,22 @@ impl Store {
         page: Page,
         count: usize,
     ) -> Result<Vec<Kept>, StoreError> {
-        let (compare, order, n) = match page {
-            Page::Newest => ("<=", "DESC", i64::MAX),
-            Page::Before(n) => ("<", "DESC", n),
-            Page::From(n) => (">=", "ASC", n),
+        let from = match page {
+            Page::Newest => return Ok(self.history(account, account, peer, None, count)?.0),
+            Page::Before(n) => return Ok(self.history(account, account, peer, Some(n), count)?.0),
+            Page::From(n) => n,
         };
+        let connection = self.lock();
+        let end = hole_above(&connection, account, account, peer, from)?;
         let sql = format!(
             "SELECT {MESSAGE}, n, state, why FROM message
-             WHERE account = ?1 AND peer = ?2 AND n {compare} ?3 ORDER BY n {order} LIMIT ?4"
+             WHERE account = ?1 AND peer = ?2 AND n >= ?3 AND n < ?4 ORDER BY n LIMIT ?5"
         );
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        let connection = self.lock();
         let mut query = connection.prepare_cached(&sql)?;
-        let rows = query.query_map(params![account, peer, n, count], kept)?;
-        let mut all: Vec<Kept> = rows.collect::<Result<_, _>>()?;
-        if order == "DESC" {
-            all.reverse();
-        }
-        Ok(all)
+        let end = end.unwrap_or(i64::MAX);
+        let rows = query.query_map(params![account, peer, from, end, count], kept)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Messages that have these words, newest first; of one conversation or of all.
@@ -175,6 +176,15 @@ impl Store {
             .lock()
             .query_row(newest, [account, peer], |row| row.get(0))?;
         self.change(account, peer, "read_n", n)
+    }
+
+    /// All up to the other side's message `id` was read on another device.
+    pub fn seen_elsewhere(&self, account: &str, peer: &str, id: &str) -> Result<(), StoreError> {
+        let sql = "INSERT INTO conversation (account, peer, read_n) SELECT account, peer, max(n) FROM message
+                   WHERE account = ?1 AND peer = ?2 AND id = ?3 AND outgoing = 0 GROUP BY account, peer
+                   ON CONFLICT (account, peer) DO UPDATE SET read_n = max(read_n, excluded.read_n)";
+        self.lock().execute(sql, params![account, peer, id])?;
+        Ok(())
     }
 
     /// Keeps what was begun and not sent.
@@ -231,13 +241,18 @@ mod tests {
         }
     }
 
+    fn arrive(store: &Store, message: Message) {
+        let new = message.into();
+        store.arrive("a@x", &new, None).unwrap();
+    }
+
     #[test]
     fn pages_meet_without_a_hole_and_the_list_knows_what_is_unread() {
         let (store, folder) = store();
         for i in 0..50 {
             let peer = if i % 2 == 0 { "b@x" } else { "c@x" };
             let message = said(peer, &i.to_string(), &format!("number {i} 你好"));
-            assert!(store.received("a@x", &message, None).unwrap());
+            arrive(&store, message);
         }
         store.queue("a@x", &said("b@x", "mine", "mine")).unwrap();
         let newest = store.page("a@x", "b@x", Page::Newest, 10).unwrap();
@@ -271,7 +286,7 @@ mod tests {
     fn words_are_found_in_any_script_and_signs_are_only_signs() {
         let (store, folder) = store();
         for (id, text) in [("1", "今天天气很好"), ("2", "100% sure"), ("3", "100 sure")] {
-            store.received("a@x", &said("b@x", id, text), None).unwrap();
+            arrive(&store, said("b@x", id, text));
         }
         let ids = |words: &str| -> Vec<String> {
             let found = store.find("a@x", None, words, 10).unwrap();

@@ -1,6 +1,7 @@
 //! What stanzas from the server mean, without doing anything about it (RFC 6121 sections 2 to 5).
 
 use crate::backend::{Contact, Event, Message, Show};
+use crate::features::ids;
 use crate::{now_ms, random_id};
 use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
@@ -31,37 +32,23 @@ pub fn error_words(stanza: &Stanza) -> String {
     }
 }
 
-/// A received message.
-pub struct Heard {
-    pub message: Message,
-    /// Our server's id of it (XEP-0359).
-    pub stanza_id: Option<String>,
-    /// The sender wants to know that it arrived (XEP-0184 section 5.1).
-    pub wants_receipt: bool,
-}
-
-/// The conversation part of a message, if it has one.
-pub fn message(stanza: &Stanza, me: &BareJid) -> Option<Heard> {
+/// The conversation part of a message, if it has one. `ours`: we, on any device, said it.
+pub fn message(stanza: &Stanza, me: &BareJid, ours: bool) -> Option<Message> {
     let text = stanza.text_of("body", ns::CLIENT)?;
-    let peer = stanza.from.as_ref().map_or(me.clone(), |f| f.to_bare());
+    let other = if ours { &stanza.to } else { &stanza.from };
+    let peer = other.as_ref().map_or(me.clone(), |f| f.to_bare());
     let delay = stanza.get("delay", ns::DELAY);
     let stamp = delay
         .as_ref()
         .and_then(|d| delay::ms_from_utc(d.attr("stamp")?));
-    let own = stanza
-        .get("stanza-id", ns::STANZA_ID)
-        .filter(|s| s.attr("by") == Some(me.as_str()));
-    Some(Heard {
-        stanza_id: own.and_then(|s| s.attr("id").map(str::to_owned)),
-        wants_receipt: stanza.has("request", ns::RECEIPTS) && stanza.id.is_some(),
-        message: Message {
-            peer: peer.to_string(),
-            outgoing: false,
-            id: stanza.id.clone().unwrap_or_else(random_id),
-            text,
-            time_ms: stamp.unwrap_or_else(now_ms),
-            delayed: stamp.is_some(),
-        },
+    let id = stanza.id.clone().or_else(|| ids::origin_id(stanza));
+    Some(Message {
+        peer: peer.to_string(),
+        outgoing: ours,
+        id: id.unwrap_or_else(random_id),
+        text,
+        time_ms: stamp.unwrap_or_else(now_ms),
+        delayed: stamp.is_some(),
     })
 }
 

@@ -106,6 +106,7 @@ async fn settle(
             true => Managing::Offered,
             false => Managing::No,
         },
+        carbons: false,
         resumed: None,
         had,
     };
@@ -216,6 +217,7 @@ async fn enter_by_sasl2(
         Some(Ok(h)) => {
             let start = Start {
                 managed: Managing::No,
+                carbons: false,
                 resumed: Some(h),
                 had: None,
             };
@@ -241,6 +243,7 @@ async fn enter_by_sasl2(
     };
     let start = Start {
         managed,
+        carbons: extras.contains(ns::CARBONS),
         resumed: None,
         had,
     };

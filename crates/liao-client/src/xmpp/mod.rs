@@ -1,17 +1,27 @@
 //! An account on an XMPP server as a way to talk (RFC 6120, RFC 6121): connects, stays connected, keeps the outbox.
 
+mod archive;
+mod asked;
+mod catchup;
 mod connect;
+mod contacts;
+mod heard;
 mod incoming;
 mod login;
 mod managed;
+mod outbox;
 mod register;
+mod said;
 mod session;
 
-use crate::backend::{Backend, Command, Event, Failure, Inner, Link, Message, Peer, State, link};
-use crate::store::{Account, Agent, Store};
+use crate::backend::{
+    Backend, Command, Event, Failure, Inner, Link, Message, Older, Peer, State, link,
+};
+use crate::store::{Account, Agent, Before, Store};
 use crate::{now_ms, random_id};
 use liao_net::resolve::Target;
 use liao_proto::jid::BareJid;
+use said::Said;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -57,6 +67,7 @@ impl Backend for Xmpp {
                 inner,
                 finishing: false,
                 carried: None,
+                said: Said::default(),
             };
             let error = program.run().await.err();
             let _ = events.send(Event::Closed { error }).await;
@@ -73,6 +84,7 @@ struct Program {
     finishing: bool,
     /// What a broken connection leaves to the next one.
     carried: Option<session::Carried>,
+    said: Said,
 }
 
 impl Program {
@@ -118,8 +130,7 @@ impl Program {
                     command = self.inner.commands.recv() => match command {
                         None | Some(Command::Quit { .. }) => return Ok(()),
                         Some(Command::Finish) => return Err(self.unfinished(&why)),
-                        Some(Command::Send { id, to, text }) => drop(self.queue(id, to, text).await),
-                        Some(_) => self.tell(Event::Notice("this needs the connection; try again when it is back".into())).await,
+                        Some(command) => aside(&self.xmpp, &self.inner.events, &mut self.said, command).await,
                     }
                 }
             }
@@ -141,8 +152,21 @@ impl Program {
     }
 
     /// Puts a message into the outbox; `None` and a word if the disk does not take it.
-    async fn queue(&self, id: String, to: Peer, text: String) -> Option<Message> {
-        keep(&self.xmpp, &self.inner.events, id, to, text).await
+    async fn queue(&mut self, id: String, to: Peer, text: String) -> Option<Message> {
+        let (events, said) = (&self.inner.events, &mut self.said);
+        keep(&self.xmpp, events, said, id, to, text).await
+    }
+
+    /// Whether something in the outbox may have been said before: by a connection that broke, or by a program that
+    /// died.
+    fn is_in_doubt(&self) -> bool {
+        let unsent = self.xmpp.store.unsent(self.me()).unwrap_or_default();
+        unsent.iter().any(|m| !self.said.is_fresh(&m.id))
+    }
+
+    /// The person has seen a conversation.
+    async fn saw(&self, peer: &str) {
+        saw(&self.xmpp, &self.inner.events, peer).await;
     }
 
     /// One connection, from finding the server to its end.
@@ -185,12 +209,8 @@ impl Program {
                 command = self.inner.commands.recv() => match command {
                     None | Some(Command::Quit { .. }) => return Ended::Asked,
                     Some(Command::Finish) => self.finishing = true,
-                    Some(Command::Send { id, to, text }) => {
-                        keep(&self.xmpp, &self.inner.events, id, to, text).await;
-                    }
-                    Some(_) => {
-                        let words = "not connected yet; try again in a moment".to_owned();
-                        let _ = self.inner.events.send(Event::Notice(words)).await;
+                    Some(command) => {
+                        aside(&self.xmpp, &self.inner.events, &mut self.said, command).await;
                     }
                 },
             }
@@ -221,9 +241,28 @@ impl Program {
     }
 }
 
+/// What can be done of a command without a connection.
+async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, command: Command) {
+    let event = match command {
+        Command::Send { id, to, text } => {
+            return drop(keep(xmpp, events, said, id, to, text).await);
+        }
+        Command::Read { peer } => return saw(xmpp, events, &peer).await,
+        Command::History {
+            peer,
+            before,
+            count,
+        } => history(xmpp, peer, before, count),
+        _ => Event::Notice("this needs the connection; try again when it is back".into()),
+    };
+    let _ = events.send(event).await;
+}
+
+/// Puts a message into the outbox; `None` and a word if the disk does not take it.
 async fn keep(
     xmpp: &Xmpp,
     events: &mpsc::Sender<Event>,
+    said: &mut Said,
     id: String,
     peer: Peer,
     text: String,
@@ -244,8 +283,36 @@ async fn keep(
         },
     };
     let id = message.id.clone();
+    if kept.is_ok() {
+        said.queued(&id);
+    }
     let _ = events.send(Event::State { id, state }).await;
     kept.ok().map(|()| message)
+}
+
+/// The person has seen a conversation: whom to tell is noted until it is told.
+async fn saw(xmpp: &Xmpp, events: &mpsc::Sender<Event>, peer: &str) {
+    if let Err(error) = xmpp.store.saw(&xmpp.account.jid, peer) {
+        let _ = events.send(Event::Notice(error.to_string())).await;
+    }
+}
+
+/// A page of a conversation as it is here.
+fn history(xmpp: &Xmpp, peer: Peer, before: Option<i64>, count: usize) -> Event {
+    let me = &xmpp.account.jid;
+    match xmpp.store.history(me, me, &peer, before, count) {
+        Ok((messages, older)) => Event::History {
+            peer,
+            before,
+            messages,
+            older: match older {
+                Before::Nothing => Older::Nothing,
+                Before::Messages => Older::Here,
+                Before::Gap(_) => Older::There,
+            },
+        },
+        Err(error) => Event::Notice(error.to_string()),
+    }
 }
 
 /// Whether a target is reached over WebSocket.

@@ -84,7 +84,7 @@ impl App {
                 self.effects.push(Effect::Prefer("mouse", value.to_owned()));
             }
             // The screen scrolls; what has no meaning here was complained about above.
-            Line::History(_) | Line::Unknown(_) | Line::Usage(_) => {}
+            Line::History(_) | Line::Read(_) | Line::Unknown(_) | Line::Usage(_) => {}
         }
     }
 

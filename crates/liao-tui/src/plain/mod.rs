@@ -209,7 +209,14 @@ impl View {
             }
         }
         match event {
-            Event::Message(message) if !message.outgoing => self.heard(&message.peer),
+            Event::Message(message) if !message.outgoing => {
+                self.heard(&message.peer);
+                // What is on a person's screen is read; a program says itself what it has seen.
+                if self.terminal && !self.options.sockets {
+                    let peer = message.peer;
+                    self.commands.push_back(Command::Read { peer });
+                }
+            }
             Event::Presence {
                 peer,
                 available: false,
@@ -390,6 +397,7 @@ impl View {
             Line::Who => self.who(),
             Line::Help => self.help(),
             Line::History(count) => self.history(count),
+            Line::Read(name) => self.with(&name, |peer| Command::Read { peer }),
             Line::Quit => {
                 let goodbye = self.current.clone();
                 self.commands.push_back(Command::Quit { goodbye });
@@ -545,20 +553,14 @@ impl View {
         }
     }
 
-    fn history(&self, count: usize) {
-        let (Some((store, account)), Some(peer)) = (&self.options.store, &self.current) else {
+    fn history(&mut self, count: usize) {
+        let Some(peer) = self.current.clone().filter(|_| !self.options.sockets) else {
             return;
         };
-        if self.options.sockets {
-            return;
-        }
-        match store.history(account, peer, count) {
-            Ok(messages) => {
-                for message in messages {
-                    let _ = self.screen.message(&message, self.model.name(peer), true);
-                }
-            }
-            Err(error) => self.say(&error.to_string()),
-        }
+        self.commands.push_back(Command::History {
+            peer,
+            before: None,
+            count,
+        });
     }
 }

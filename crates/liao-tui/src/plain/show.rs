@@ -1,10 +1,10 @@
 //! Events as lines: for people, for pipes, and as JSON for programs.
 
 use crate::i18n::{Words, fill};
-use crate::text::harmless;
+use crate::text::{harmless, mark};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use liao_client::{Event, Message, Model, Show, State};
+use liao_client::{Event, Kept, Message, Model, Older, Show, State};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -61,7 +61,11 @@ impl Screen {
     pub fn message(&self, message: &Message, name: &str, dated: bool) -> std::io::Result<()> {
         match self.form {
             Form::Terminal => {
-                let who = if message.outgoing { self.words.me } else { name };
+                let who = if message.outgoing {
+                    self.words.me
+                } else {
+                    name
+                };
                 let late = dated || message.delayed;
                 self.out(&format!(
                     "[{}] {}: {}",
@@ -76,15 +80,27 @@ impl Screen {
             Form::Pipe { bare: false } => {
                 self.out(&format!("{name}: {}", message.text.replace('\n', "⏎")))
             }
-            Form::Json => self.out(
-                &json!({
-                    "event": "message", "peer": message.peer, "name": name, "outgoing": message.outgoing,
-                    "id": message.id, "text": message.text, "delayed": message.delayed,
-                    "time": liao_proto::xep::delay::utc_from_ms(message.time_ms),
-                })
-                .to_string(),
-            ),
+            Form::Json => {
+                let mut line = message_json(message);
+                line["name"] = name.into();
+                self.out(&line.to_string())
+            }
         }
+    }
+
+    /// A stretch of a conversation, and what there is before it.
+    fn history(&self, messages: &[Kept], older: Older, name: &str) -> std::io::Result<()> {
+        if older == Older::There {
+            self.notice(self.words.older_there)?;
+        }
+        for kept in messages {
+            let mut message = kept.message.clone();
+            if message.outgoing && self.form == Form::Terminal {
+                message.text = format!("{} {}", message.text, mark(&kept.state));
+            }
+            self.message(&message, name, true)?;
+        }
+        Ok(())
     }
 
     /// Anything else that happened.
@@ -94,6 +110,15 @@ impl Screen {
                 Some(value) => self.out(&value.to_string()),
                 None => Ok(()),
             };
+        }
+        if let Event::History {
+            peer,
+            messages,
+            older,
+            ..
+        } = event
+        {
+            return self.history(messages, *older, model.name(peer));
         }
         match words(event, model, self.words) {
             Some(words) => self.notice(&words),
@@ -154,6 +179,26 @@ fn meaning(show: Show, words: &Words) -> &'static str {
     }
 }
 
+/// How far a message has come, for programs.
+fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Queued => "queued",
+        State::Waiting { .. } => "waiting",
+        State::Sent => "sent",
+        State::Delivered => "delivered",
+        State::Read => "read",
+        State::Failed { .. } => "failed",
+    }
+}
+
+fn message_json(message: &Message) -> Value {
+    json!({
+        "event": "message", "peer": message.peer, "outgoing": message.outgoing, "id": message.id,
+        "text": message.text, "delayed": message.delayed,
+        "time": liao_proto::xep::delay::utc_from_ms(message.time_ms),
+    })
+}
+
 fn as_json(event: &Event) -> Option<Value> {
     Some(match event {
         Event::Notice(text) => json!({"event": "notice", "text": text}),
@@ -180,17 +225,37 @@ fn as_json(event: &Event) -> Option<Value> {
             json!({"event": "request", "peer": peer, "greeting": greeting})
         }
         Event::State { id, state } => {
-            let (word, more) = match state {
-                State::Queued => ("queued", Value::Null),
-                State::Waiting { left, of } => ("waiting", json!({"left": left, "of": of})),
-                State::Sent => ("sent", Value::Null),
-                State::Delivered => ("delivered", Value::Null),
-                State::Failed { why } => ("failed", json!({"why": why})),
+            let more = match state {
+                State::Waiting { left, of } => json!({"left": left, "of": of}),
+                State::Failed { why } => json!({"why": why}),
+                _ => Value::Null,
             };
-            json!({"event": "state", "id": id, "state": word, "more": more})
+            json!({"event": "state", "id": id, "state": state_name(state), "more": more})
         }
         Event::Closed { error } => {
             json!({"event": "closed", "error": error.as_ref().map(ToString::to_string)})
+        }
+        Event::CaughtUp { messages } => json!({"event": "caught_up", "messages": messages}),
+        Event::ReadElsewhere { peer } => json!({"event": "read_elsewhere", "peer": peer}),
+        Event::History {
+            peer,
+            before,
+            messages,
+            older,
+        } => {
+            let line = |kept: &Kept| {
+                let mut line = message_json(&kept.message);
+                line["n"] = kept.n.into();
+                line["state"] = state_name(&kept.state).into();
+                line
+            };
+            let older = match older {
+                Older::Nothing => "nothing",
+                Older::Here => "here",
+                Older::There => "there",
+            };
+            let messages: Vec<Value> = messages.iter().map(line).collect();
+            json!({"event": "history", "peer": peer, "before": before, "messages": messages, "older": older})
         }
         Event::Message(_) => return None,
     })

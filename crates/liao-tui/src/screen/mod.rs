@@ -11,7 +11,8 @@ use crate::theme::Theme;
 use liao_client::sockets::{Role, Sockets, resolve};
 use liao_client::xmpp::{Dial, Invitation, Xmpp, invitation, register};
 use liao_client::{
-    Account, Backend, Command, Event, Failure, Link, Page, Peer, Store, StoreError, now_ms,
+    Account, Backend, Command, Event, Failure, Kept, Link, Older, Page, Peer, Store, StoreError,
+    now_ms,
 };
 use liao_proto::xep::invite::Invite;
 use std::collections::VecDeque;
@@ -216,6 +217,19 @@ impl Program {
             self.link = None;
             self.commands.clear();
         }
+        if let Event::History {
+            peer,
+            before,
+            messages,
+            older,
+        } = event
+        {
+            if older == Older::There && messages.is_empty() {
+                self.app.say(self.app.words.older_there);
+            }
+            let page = before.map_or(Page::Newest, Page::Before);
+            return self.page(peer, page, messages, older != Older::Nothing);
+        }
         self.app.update(Input::Event(event));
     }
 
@@ -274,7 +288,8 @@ impl Program {
                 }
             }
             Effect::Read(peer) if !self.app.model.only_memory() => {
-                self.complain(self.store.read(&me, &peer))
+                self.complain(self.store.read(&me, &peer));
+                self.commands.push_back(Command::Read { peer });
             }
             Effect::Read(_) => {}
             Effect::Draft(peer, text) => self.complain(self.store.set_draft(&me, &peer, &text)),
@@ -303,24 +318,41 @@ impl Program {
                 self.register(invitation, name, password)
             }
             Effect::LogIn(account) => self.log_in(account),
+            Effect::HangUp => self.link = None,
             Effect::Sockets(role, address) => self.sockets(role, &address).await,
             Effect::Quit => self.ended = true,
         }
     }
 
+    /// What stands before is asked of the backend, which fetches what the disk does not have.
     fn load(&mut self, peer: Peer, page: Page, count: usize) {
-        match self.store.page(&self.app.account, &peer, page, count) {
-            Ok(kept) => {
-                let more = kept.len() == count;
-                self.app.update(Input::Page {
-                    peer,
-                    page,
-                    kept,
-                    more,
-                });
+        let before = match page {
+            Page::Newest => None,
+            Page::Before(n) => Some(n),
+            Page::From(_) => {
+                return match self.store.page(&self.app.account, &peer, page, count) {
+                    Ok(kept) => {
+                        let more = kept.len() == count;
+                        self.page(peer, page, kept, more);
+                    }
+                    Err(error) => self.app.wrong(error.to_string()),
+                };
             }
-            Err(error) => self.app.wrong(error.to_string()),
-        }
+        };
+        self.commands.push_back(Command::History {
+            peer,
+            before,
+            count,
+        });
+    }
+
+    fn page(&mut self, peer: Peer, page: Page, kept: Vec<Kept>, more: bool) {
+        self.app.update(Input::Page {
+            peer,
+            page,
+            kept,
+            more,
+        });
     }
 
     fn book(&mut self) {
@@ -355,6 +387,7 @@ impl Program {
             account.server.clone_from(&self.server);
         }
         self.app.account.clone_from(&account.jid);
+        self.app.server = account.server.clone().unwrap_or_default();
         self.preferences();
         match self.store.conversations(&account.jid) {
             Ok(all) => self.app.update(Input::Conversations(all)),

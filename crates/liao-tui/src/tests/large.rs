@@ -82,7 +82,7 @@ fn large() {
     for i in 0..MESSAGES {
         let mut said = message(BOB, false, &format!("m{i}"), &text(i), 0);
         said.time_ms = NOON - (MESSAGES - i) as i64 * 60_000;
-        store.received(ME, &said, None).unwrap();
+        store.arrive(ME, &said.into(), None).unwrap();
     }
     store.read(ME, BOB).unwrap();
     for i in 0..CONTACTS / 10 {
@@ -93,7 +93,7 @@ fn large() {
             "hello",
             5,
         );
-        store.received(ME, &said, None).unwrap();
+        store.arrive(ME, &said.into(), None).unwrap();
     }
     drop(store);
     let before_kb = memory_kb();

@@ -114,12 +114,12 @@ fn style(app: &App, marks: u8) -> Style {
 
 /// The mark behind our own words.
 fn state_mark(app: &App, state: &State) -> (&'static str, Style) {
-    match state {
-        State::Queued | State::Waiting { .. } => ("…", app.theme.of(Role::Dim)),
-        State::Sent => ("✓", app.theme.of(Role::Dim)),
-        State::Delivered => ("✓✓", app.theme.of(Role::Good)),
-        State::Failed { .. } => ("✗", app.theme.of(Role::Error)),
-    }
+    let role = match state {
+        State::Queued | State::Waiting { .. } | State::Sent => Role::Dim,
+        State::Delivered | State::Read => Role::Good,
+        State::Failed { .. } => Role::Error,
+    };
+    (text::mark(state), app.theme.of(role))
 }
 
 /// What there is to say about a message that has not arrived.

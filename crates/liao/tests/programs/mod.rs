@@ -1,6 +1,8 @@
 //! Programs with their lines: how the tests run liao and the programs of tests/tutorial.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod house;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
