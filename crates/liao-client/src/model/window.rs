@@ -26,6 +26,8 @@ pub struct Window {
     next_key: u64,
     /// It was filled from the disk, or there is no disk to fill it from.
     pub open: bool,
+    /// Its end was asked for and is on its way.
+    expected: bool,
     /// The disk has more before it.
     pub older: bool,
     /// The disk has more after it.
@@ -63,7 +65,7 @@ impl Window {
 
     /// A message at the end, now. If the stretch does not reach the end, the disk has it for later.
     pub(super) fn push(&mut self, message: Message, state: State) {
-        if !self.open || self.newer {
+        if !self.expected && (!self.open || self.newer) {
             return;
         }
         let again = message.outgoing
@@ -86,15 +88,25 @@ impl Window {
         }
     }
 
+    /// The end of the conversation is asked for: what is said until it comes stands behind it.
+    pub fn expect(&mut self) {
+        self.expected = true;
+    }
+
     /// Begins anew with the end of the conversation.
     pub fn newest(&mut self, page: Vec<Kept>, older: bool, unread: usize) {
-        // What was said a moment ago may not be on the disk yet.
+        // What was said while it was fetched may not be in it.
+        let begins = page.first().map_or(i64::MIN, |k| k.message.time_ms);
+        let in_page = |l: &Line| {
+            let mut page = page.iter().map(|k| &k.message);
+            page.any(|m| m.id == l.message.id && m.outgoing == l.message.outgoing)
+        };
         let under_way: Vec<Line> = self
             .lines
             .drain(..)
-            .filter(|l| l.message.outgoing && l.state == State::Queued && l.n.is_none())
-            .filter(|l| !page.iter().any(|k| k.message.id == l.message.id))
+            .filter(|l| l.n.is_none() && l.message.time_ms >= begins && !in_page(l))
             .collect();
+        self.expected = false;
         self.fill(page, older, false);
         self.lines.extend(under_way);
         self.divide(unread);
@@ -225,6 +237,17 @@ mod tests {
         let mut window = Window::default();
         window.push(said("early", true), State::Queued);
         assert!(ids(&window).is_empty(), "nothing before it is open");
+        window.expect();
+        window.push(said("meanwhile", true), State::Queued);
+        window.newest(Vec::new(), false, 0);
+        assert_eq!(ids(&window), ["meanwhile"]);
+        assert!(window.advance("meanwhile", &State::Sent));
+        let mut page: Vec<Kept> = (10..13).map(kept).collect();
+        window.newest(page.clone(), true, 2);
+        assert_eq!(ids(&window), ["10", "11", "12", "meanwhile"]);
+        page[2].message = said("meanwhile", true);
+        window.newest(page, true, 2);
+        assert_eq!(ids(&window), ["10", "11", "meanwhile"]);
         window.newest((10..13).map(kept).collect(), true, 2);
         window.push(said("mine", true), State::Queued);
         window.push(said("mine", true), State::Queued);

@@ -79,6 +79,9 @@ impl App {
     fn load(&mut self, peer: Peer, page: Page, count: usize) {
         if self.talk == Talk::Account {
             self.chat.loading = true;
+            if page == Page::Newest {
+                self.model.window(&peer).expect();
+            }
             self.effects.push(Effect::Load(peer, page, count));
         }
     }
