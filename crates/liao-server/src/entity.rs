@@ -51,6 +51,8 @@ pub struct Session {
     /// It reads the archive by itself from the moment it was bound: nothing archived is handed out to it
     /// (XEP-0386 section 3.2).
     pub reads_archive: bool,
+    /// One more of these for each query of the archive under way.
+    pub queries: Arc<()>,
     /// Resolves when the last query of the archive is answered: one at a time, in order.
     pub last_query: Option<oneshot::Receiver<()>>,
     /// Of which lists it is told every change, by namespace, beside the roster (XEP-0191 section 3.3).
@@ -291,6 +293,7 @@ fn bind(
         directed: HashSet::new(),
         carbons: false,
         reads_archive: false,
+        queries: Arc::default(),
         last_query: None,
         told_of: BTreeSet::new(),
     });
@@ -326,6 +329,8 @@ fn replace(cx: &mut Cx<'_>, old: u64) {
 /// A stanza from one of the entity's own sessions (RFC 6120 section 8.1.2.1, RFC 6121 section 8.2 and 8.3).
 fn send(cx: &mut Cx<'_>, session: u64, mut stanza: Stanza) {
     let Some(full) = cx.entity.session(session).map(|s| s.full.clone()) else {
+        // The session was replaced while this was on its way: nobody is told that it was handled.
+        cx.out.credits.drain(..).for_each(Credit::abandon);
         return;
     };
     stanza.from = Some(full.into());

@@ -81,6 +81,10 @@ pub const ARCHIVE_PAGE: usize = 250;
 pub const ARCHIVE_PAGE_DEFAULT: usize = 50;
 /// Bytes of stanzas in one page: a quarter of the least mailbox that is of use, so that a page always fits.
 pub const ARCHIVE_PAGE_BYTES: usize = 512 * 1024;
+/// Archive queries of one session that wait at once; a client that pages asks one after the other.
+pub const ARCHIVE_QUERIES: usize = 64;
+/// Stanzas that one query looks at where the index cannot tell (XEP-0313 section 4.1.1, a full address).
+pub const ARCHIVE_SCAN: usize = 20_000;
 /// Seconds that a page waits for room in the mailbox of who asked.
 pub const ARCHIVE_PATIENCE_S: u64 = 60;
 /// Addresses in each list of archiving preferences (XEP-0441).

@@ -63,6 +63,8 @@ struct Handled {
     beyond: BTreeSet<u64>,
     /// A commit that stores `h` is under way.
     storing: bool,
+    /// The first that never will be handled.
+    lost: Option<u64>,
 }
 
 impl Handled {
@@ -217,6 +219,20 @@ impl Mailbox {
         self.ready.notify_one();
     }
 
+    /// Ends the session at once: nothing more is taken, and what waited is given back.
+    pub fn close(&self) -> VecDeque<Item> {
+        let mut inner = self.lock();
+        inner.end.get_or_insert(End {
+            condition: "reset",
+            text: "",
+        });
+        (inner.bytes, inner.urgent) = (0, 0);
+        let items = std::mem::take(&mut inner.queue);
+        drop(inner);
+        self.taken.notify_waiters();
+        items
+    }
+
     /// Whether the client is inactive: what can wait then does (XEP-0352).
     pub fn set_quiet(&self, quiet: bool) {
         self.lock().quiet = quiet;
@@ -339,7 +355,8 @@ impl Mailbox {
             let landed = self.landed.notified();
             self.store_mark(store);
             let (handled, received) = self.handled();
-            if handled == received {
+            let lost = self.handled_lock().lost;
+            if handled == received || lost == Some(handled + 1) {
                 return;
             }
             landed.await;
@@ -415,6 +432,14 @@ impl Credit {
                 session,
                 ..Origin::default()
             },
+        }
+    }
+
+    /// The stanza will never be handled: `h` stays before it.
+    pub fn abandon(mut self) {
+        if let Some(number) = self.number.take() {
+            let mut handled = self.mailbox.handled_lock();
+            handled.lost = Some(handled.lost.map_or(number, |n| n.min(number)));
         }
     }
 

@@ -232,17 +232,19 @@ impl Session {
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.remove(&self.id);
         }
+        let mut rest = self.mailbox.close();
         if let Some(acks) = &mut self.acks {
             if let Some(stream) = acks.resume {
                 self.server.streams_lock().ended(stream, &self.mailbox);
             }
-            // Archived messages stay for the next session; who asked for something else is told (section 4).
-            for item in acks.rest().into_iter().filter(|i| i.seq.is_none()) {
-                let iq = Stanza::parse_bytes(&item.bytes).filter(|s| s.kind == Kind::Iq);
-                if let Some(iq) = iq.filter(|s| !s.is_answer()) {
-                    self.server
-                        .route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE), None);
-                }
+            rest.extend(acks.rest());
+        }
+        // Archived messages stay for the next session; who asked for something else is told (section 4).
+        for item in rest.into_iter().filter(|i| i.seq.is_none()) {
+            let iq = Stanza::parse_bytes(&item.bytes).filter(|s| s.kind == Kind::Iq);
+            if let Some(iq) = iq.filter(|s| !s.is_answer()) {
+                self.server
+                    .route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE), None);
             }
         }
         self.server
@@ -373,7 +375,13 @@ impl Session {
         // Looked at before the mailbox is emptied: the answer to what is counted is in there, and leaves first.
         let (handled, received) = self.mailbox.handled();
         self.answered = handled;
+        let was_busy = self.mailbox.is_busy();
         let (items, end) = self.mailbox.take();
+        if was_busy {
+            // There is room again for what was kept.
+            self.server
+                .post(self.full.to_bare(), Item::Written(Vec::new()));
+        }
         for item in items {
             self.send(item.bytes, item.seq);
         }
@@ -580,6 +588,9 @@ impl Session {
                 // RFC 6120 section 8.1.1.1 and 8.3.3.8.
                 if answerable {
                     self.malformed(&kind, id.as_deref());
+                } else {
+                    // It counts (XEP-0198 section 4).
+                    drop(Credit::take(&self.mailbox, self.id, 0));
                 }
                 return Next::Go;
             }

@@ -3,7 +3,7 @@
 
 use crate::engines;
 use crate::entity::{Behind, Entity, Item, Pending, Session, State};
-use crate::hooks::{Effects, Release};
+use crate::hooks::{Effects, Later, Release};
 use crate::limits;
 use crate::modules;
 use crate::server::{Server, ToShard};
@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 /// One shard: all that happens to its entities, in order.
 pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard>) {
     let mut entities: HashMap<BareJid, Entity> = HashMap::new();
+    let mut many = limits::ENTITIES_PER_SHARD;
     while let Some(message) = inbox.recv().await {
         match message {
             ToShard::Item(bare, item) => {
@@ -33,10 +34,10 @@ pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard
                 }
                 forget_nobody(&mut entities, &bare);
             }
-            ToShard::Page(bare, head, page) => {
+            ToShard::Page(bare, span, page) => {
                 if let Some(entity) = entities.get_mut(&bare) {
                     entity.reading = false;
-                    on_page(&server, entity, head, page.map(|p| p.rows));
+                    on_page(&server, entity, span, page.map(|p| p.rows));
                     after(&server, &bare, entity);
                 }
             }
@@ -48,8 +49,10 @@ pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard
                 }
             }
         }
-        if entities.len() > limits::ENTITIES_PER_SHARD {
+        if entities.len() > many {
             entities.retain(|_, e| !e.is_idle());
+            // Those that stay are busy: they are looked through again when there are half as many more.
+            many = limits::ENTITIES_PER_SHARD.max(entities.len() * 3 / 2);
         }
     }
 }
@@ -138,11 +141,20 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
             .last_seq(&owner)
             .await
             .map_err(|e| e.to_string())?;
-        Ok::<_, String>(Some((rows, head)))
+        let cursor = rows
+            .iter()
+            .find(|r| r.0 == engines::offline::COLLECTION)
+            .and_then(|r| std::str::from_utf8(&r.2).ok()?.parse().ok())
+            .unwrap_or(0);
+        Ok::<_, String>(Some((
+            rows,
+            head,
+            first_waiting(server, &owner, cursor, head).await,
+        )))
     };
     match read.await {
         Ok(None) => {}
-        Ok(Some((rows, head))) => {
+        Ok(Some((rows, head, first))) => {
             state.behind = Behind::Account;
             for (collection, key, value) in rows {
                 match collection.as_str() {
@@ -152,6 +164,9 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
                 }
             }
             state.offline.set_head(head);
+            if let Some(first) = first {
+                state.offline.begin_at(first);
+            }
         }
         Err(error) => {
             tracing::error!(%bare, error, "an account cannot be read; its stanzas are refused");
@@ -159,6 +174,21 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
         }
     }
     Some(state)
+}
+
+/// The first message that nobody has been given; behind all of them if there is none.
+async fn first_waiting(server: &Server, owner: &str, cursor: u64, head: u64) -> Option<u64> {
+    if cursor >= head {
+        return None;
+    }
+    let query = PageQuery {
+        after: vec![At::Seq(cursor)],
+        undelivered: true,
+        limit: 1,
+        ..PageQuery::default()
+    };
+    let page = server.store.page(owner, query).await.ok()?;
+    Some(page.rows.first().map_or(head + 1, |row| row.seq))
 }
 
 fn on_loaded(
@@ -322,17 +352,22 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
                     true => bytes,
                     false => forward::with_stanza_id(&bytes, &by, &place.id),
                 };
+                // Who gets its messages by pages gets this, too, in its turn.
+                let copies = copies
+                    .into_iter()
+                    .filter(|s| !state.offline.is_catching_up(*s));
+                let copies: Vec<u64> = copies.collect();
+                let sessions = now(state, sessions, place.seq, kept, &copies);
                 for session in copies {
                     let Some(s) = state.session(session) else {
                         continue;
                     };
-                    releases.push(Release::Session {
+                    releases.push(Release::Numbered {
                         session,
                         bytes: forward::carbon("received", &by, s.full.as_str(), type_, &bytes),
-                        lazy: None,
+                        seq: place.seq,
                     });
                 }
-                let sessions = now(state, sessions, place.seq, kept);
                 releases.extend(sessions.into_iter().map(|session| Release::Numbered {
                     session,
                     bytes: bytes.clone(),
@@ -364,7 +399,7 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
 
 /// The sessions that get a message now. Who is being handed what was kept gets it, too, in its turn; who came while it
 /// was committed must not miss it.
-fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool) -> Vec<u64> {
+fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool, copies: &[u64]) -> Vec<u64> {
     let known: Vec<u64> = sessions
         .into_iter()
         .filter(|id| state.sessions.iter().any(|s| s.id == *id))
@@ -374,7 +409,8 @@ fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool) -> Vec<u64> 
         .copied()
         .filter(|id| !state.offline.is_catching_up(*id) && !state.offline.has(seq, *id))
         .collect();
-    state.offline.stored(seq, &sessions, kept);
+    let all: Vec<u64> = sessions.iter().chain(copies).copied().collect();
+    state.offline.stored(seq, &all, kept);
     if known.is_empty() {
         let reachable = state.sessions.iter().filter(|s| s.is_reachable());
         for id in reachable.map(|s| s.id).collect::<Vec<_>>() {
@@ -434,8 +470,9 @@ fn release(server: &Arc<Server>, state: &mut State, pending: Pending) {
             Release::Archived { .. } => {}
         }
     }
-    for work in later {
-        let (server, credit) = (server.clone(), credits.pop());
+    for Later { work, holds } in later {
+        // What only reads counts as handled; it may wait for room in the mailbox of who asked.
+        let (server, credit) = (server.clone(), credits.pop().filter(|_| holds));
         tokio::spawn(async move {
             if let Some(answer) = work.await {
                 server.route(answer, credit);
@@ -497,15 +534,19 @@ fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
     if entity.reading || !catching(state).any(|_| true) {
         return;
     }
-    if catching(state).any(|s| s.mailbox.is_busy()) {
-        // The next report of written messages comes here again.
+    // One slow reader does not hold up the others; when its mailbox has room, this comes here again.
+    let ready: Vec<u64> = catching(state)
+        .filter(|s| !s.mailbox.is_busy())
+        .map(|s| s.id)
+        .collect();
+    let from = ready.iter().filter_map(|s| state.offline.upto(*s)).min();
+    let Some(from) = from else {
         return;
-    }
+    };
     entity.reading = true;
-    state.offline.restarted = false;
     let head = state.offline.head();
     let query = PageQuery {
-        after: vec![At::Seq(state.offline.page_after)],
+        after: vec![At::Seq(from)],
         undelivered: true,
         limit: limits::OFFLINE_PAGE,
         limit_bytes: limits::ARCHIVE_PAGE_BYTES,
@@ -517,57 +558,70 @@ fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
         if let Err(error) = &page {
             tracing::error!(%bare, %error, "kept messages cannot be read");
         }
-        server.tell(bare.clone(), ToShard::Page(bare, head, page.ok()));
+        server.tell(bare.clone(), ToShard::Page(bare, [from, head], page.ok()));
     });
 }
 
-/// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203).
-fn on_page(server: &Server, entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
+/// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203), read from behind `from`, when the archive
+/// ended at `head`.
+fn on_page(
+    server: &Server,
+    entity: &mut Entity,
+    [from, head]: [u64; 2],
+    rows: Option<Vec<Archived>>,
+) {
     let Some(state) = entity.state.as_mut() else {
         return;
     };
-    if state.offline.restarted {
+    let mut ids: Vec<u64> = catching(state).map(|s| s.id).collect();
+    // Who joined meanwhile begins before this page.
+    ids.retain(|id| state.offline.upto(*id).is_some_and(|upto| upto >= from));
+    if ids.is_empty() {
         return;
     }
-    let ids: Vec<u64> = catching(state).map(|s| s.id).collect();
     let Some(rows) = rows else {
         ids.iter().for_each(|id| state.offline.caught_up(*id));
         return;
     };
     if rows.is_empty() {
-        state.offline.passed(head);
-        state.offline.page_after = state.offline.page_after.max(head);
-        if state.offline.head() <= head {
-            ids.iter().for_each(|id| state.offline.caught_up(*id));
+        state.offline.passed(from, head + 1);
+        for id in &ids {
+            state.offline.came_to(*id, head);
+            if state.offline.head() <= head {
+                state.offline.caught_up(*id);
+            }
         }
-        return;
     }
     // Who reads the archive by itself needs none of it (XEP-0386 section 3.2).
-    let mut passed = Vec::new();
+    let (mut passed, mut last) = (Vec::new(), from);
     for row in rows {
-        if catching(state).any(|s| s.mailbox.is_busy()) {
+        ids.retain(|id| state.session(*id).is_some_and(|s| !s.mailbox.is_busy()));
+        if ids.is_empty() {
             break;
         }
-        state.offline.passed(row.seq.saturating_sub(1));
-        state.offline.page_after = row.seq;
+        state.offline.passed(last, row.seq);
+        last = row.seq;
         if row.kept {
             state.offline.is_only_kept(row.seq);
         }
-        let wants = |s: &&Session| row.kept || !s.reads_archive;
-        let wanting = state
-            .sessions
-            .iter()
-            .filter(|s| ids.contains(&s.id))
-            .filter(wants);
-        let wanting: Vec<u64> = wanting.map(|s| s.id).collect();
+        let mut wanting = Vec::new();
+        let mut new = Vec::new();
+        for session in state.sessions.iter().filter(|s| ids.contains(&s.id)) {
+            if state.offline.upto(session.id).is_some_and(|u| u >= row.seq) {
+                wanting.push(session.id);
+                continue;
+            }
+            state.offline.came_to(session.id, row.seq);
+            if row.kept || !session.reads_archive {
+                wanting.push(session.id);
+                if state.offline.give(row.seq, session.id) {
+                    new.push(session.id);
+                }
+            }
+        }
         if wanting.is_empty() {
             passed.push(row.seq);
-            continue;
         }
-        let new: Vec<u64> = wanting
-            .into_iter()
-            .filter(|id| state.offline.give(row.seq, *id))
-            .collect();
         if new.is_empty() {
             continue;
         }
@@ -576,9 +630,7 @@ fn on_page(server: &Server, entity: &mut Entity, head: u64, rows: Option<Vec<Arc
             session.mailbox.push(bytes.clone(), Some(row.seq));
         }
     }
-    if !passed.is_empty() {
-        server.post(state.bare.clone(), Item::Written(passed));
-    }
+    server.post(state.bare.clone(), Item::Written(passed));
 }
 
 /// A kept message as it is handed out later: with its id, and since when it waits (XEP-0203, XEP-0359).

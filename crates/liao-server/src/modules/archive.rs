@@ -126,9 +126,14 @@ fn query(cx: &mut Cx<'_>, iq: &Stanza, query: Query) -> Answer {
         iq: iq.clone(),
         query,
     };
+    if Arc::strong_count(&session.queries) > limits::ARCHIVE_QUERIES {
+        return Answer::Error(ErrorKind::RESOURCE_CONSTRAINT.with_text("too many queries at once"));
+    }
+    let one = session.queries.clone();
     let (answered, answer) = oneshot::channel();
     let (before, server) = (session.last_query.replace(answer), cx.server.arc());
-    cx.answer_later(async move {
+    cx.read_later(async move {
+        let _one = one;
         // Whoever drops it has answered, in one way or another.
         if let Some(before) = before {
             let _ = before.await;

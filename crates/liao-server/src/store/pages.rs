@@ -4,6 +4,7 @@ use super::ids::Ids;
 use super::read::{Archived, At, Page, PageQuery, Span};
 use super::tail::{Entry, Tail};
 use super::{lock, name_id};
+use crate::limits::ARCHIVE_SCAN;
 use liao_proto::stanza::Stanza;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
@@ -152,11 +153,15 @@ impl<'a> Pages<'a> {
         q: &PageQuery,
     ) -> rusqlite::Result<Page> {
         let mut page = Page::default();
-        let mut bytes = 0;
+        let (mut bytes, mut looked_at) = (0, 0);
         loop {
+            if looked_at >= ARCHIVE_SCAN {
+                return Ok(finish(page, q.backwards));
+            }
             let step = if full.is_some() { STEP } else { q.limit + 1 };
             let entries = self.entries(owner, &filter, step, q.backwards)?;
             let last = entries.len() < step;
+            looked_at += entries.len();
             for (seq, entry) in entries {
                 if q.backwards {
                     filter.range.end = seq;

@@ -26,6 +26,8 @@ const CHECKPOINT_BYTES: usize = 8 * 1024 * 1024;
 const WAIT_BYTES: usize = 64 * 1024 * 1024;
 /// Pause between two steps of removing what was erased, when nothing else is to be done.
 const PURGE: Duration = Duration::from_millis(5);
+/// Owners whose highest numbers are remembered.
+const HEADS: usize = 200_000;
 /// How long lazy values may wait.
 const LAZY: Duration = Duration::from_secs(1);
 
@@ -339,11 +341,6 @@ impl Writer {
                 .head(owner)
                 .max(stored_head(&self.connection, owner)?),
         };
-        if self.heads.len() > 200_000 {
-            // Only numbers that are settled may be read again from the tables.
-            self.heads
-                .retain(|o, _| self.fresh.iter().any(|(f, ..)| f == o));
-        }
         self.heads.insert(owner, head + 1);
         Ok(head + 1)
     }
@@ -443,6 +440,10 @@ impl Writer {
     /// After the commit: what was appended becomes visible.
     fn settle(&mut self) {
         self.overtaken.clear();
+        if self.heads.len() > HEADS {
+            // Between transactions: all of them can be read again.
+            self.heads.clear();
+        }
         let mut tail = lock(&self.tail);
         for (owner, seq, entry) in self.fresh.drain(..) {
             tail.last = tail.last.max(entry.message);
