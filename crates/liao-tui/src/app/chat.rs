@@ -198,6 +198,7 @@ impl App {
             text: text.clone(),
             time_ms: self.now_ms,
             delayed: false,
+            ..Message::default()
         };
         self.model.say(&message);
         self.list.stale = true;

@@ -51,8 +51,11 @@ impl App {
                 self.effects.push(Effect::Book);
             }
             Line::Befriend(to, name) => {
-                self.effects
-                    .push(Effect::Command(Command::Befriend { to, name }));
+                self.effects.push(Effect::Command(Command::Befriend {
+                    to,
+                    name,
+                    greeting: None,
+                }));
             }
             Line::Answer(name, accept) => self.with(&name, |app, to| app.answer(&to, accept)),
             Line::Remove(name) => self.with(&name, |app, to| {
@@ -84,7 +87,8 @@ impl App {
                 self.effects.push(Effect::Prefer("mouse", value.to_owned()));
             }
             // The screen scrolls; what has no meaning here was complained about above.
-            Line::History(_) | Line::Read(_) | Line::Unknown(_) | Line::Usage(_) => {}
+            Line::History(_) | Line::Read(_) | Line::Act(_) | Line::Unknown(_) | Line::Usage(_) => {
+            }
         }
     }
 

@@ -228,6 +228,7 @@ pub fn message(peer: &str, outgoing: bool, id: &str, text: &str, minutes_ago: i6
         text: text.into(),
         time_ms: NOON - minutes_ago * MINUTE,
         delayed: false,
+        ..Message::default()
     }
 }
 

@@ -630,7 +630,7 @@ fn account_command(first: &str, name: &str) -> bool {
         "add" => {
             let stage = typed(name, "new@x.org 新朋友");
             assert!(
-                matches!(stage.commands()[..], [Command::Befriend { to, name: Some(n) }] if to == "new@x.org" && n == "新朋友")
+                matches!(stage.commands()[..], [Command::Befriend { to, name: Some(n), .. }] if to == "new@x.org" && n == "新朋友")
             );
         }
         "accept" | "decline" => {
