@@ -366,9 +366,29 @@ fn receive(cx: &mut Cx<'_>, mut stanza: Stanza) {
         return receive_iq(cx, stanza);
     }
     // Nobody took it: RFC 6121 section 8.5.1 and 8.4.
-    if stanza.kind == Kind::Message && !stanza.is_answer() {
+    let headline = stanza.type_str() == "headline";
+    if stanza.kind == Kind::Message && !stanza.is_answer() && !headline {
         cx.route(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));
     }
+}
+
+/// RFC 6121 section 8.5.3.1: requests reach a client only from those who see it: the account itself, contacts that are
+/// subscribed to it, those to whom it sent directed presence; and from this server and its services, which know anyway.
+fn may_ask(cx: &Cx<'_>, session: u64, from: Option<&Jid>) -> bool {
+    let Some(from) = from else { return true };
+    let bare = from.to_bare();
+    let domain = from.domain().as_str();
+    let ours = domain == cx.server.domain.as_str() && from.node().is_none();
+    let sees =
+        |s: &Session| s.directed.contains(from) || s.directed.contains(&Jid::from(bare.clone()));
+    ours || cx.server.is_service(domain)
+        || bare == cx.entity.bare
+        || cx.entity.roster.get(&bare).is_some_and(|c| c.from)
+        || cx
+            .entity
+            .sessions
+            .iter()
+            .any(|s| s.id == session && sees(s))
 }
 
 /// RFC 6121 section 8.5.2.1.3, 8.5.3.2.3 and 8.4: IQs to the bare address are answered for the user.
@@ -381,7 +401,11 @@ fn receive_iq(cx: &mut Cx<'_>, iq: Stanza) {
             .and_then(|to| cx.entity.by_resource(to))
             .map(|s| s.id);
         match found {
-            Some(session) => cx.deliver(session, iq.to_bytes()),
+            Some(session) if iq.is_answer() || may_ask(cx, session, iq.from.as_ref()) => {
+                cx.deliver(session, iq.to_bytes());
+            }
+            // Section 8.5.3.1: as if nobody were there.
+            Some(_) => cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE)),
             None if !iq.is_answer() => cx.route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE)),
             None => {}
         }

@@ -109,7 +109,7 @@ pub const GATEWAY_CALLERS: usize = 256;
 pub const UPLOAD_SLOT_S: u64 = 300;
 /// Slots of one account that wait for their file: an album goes out one picture after the other.
 pub const UPLOAD_SLOTS: u32 = 50;
-/// Slots that one account asks for in [`UPLOAD_RATE_S`].
+/// How often one account may ask for a slot in [`UPLOAD_RATE_S`], refusals included.
 pub const UPLOAD_SLOTS_RATE: u32 = 500;
 /// Seconds after which they are counted anew.
 pub const UPLOAD_RATE_S: u64 = 600;

@@ -103,11 +103,7 @@ const XEPS: &[(&str, &str, Known)] = &[
     ("0380", "Explicit Message Encryption", Passed),
     ("0384", "OMEMO Encryption", Whole),
     ("0385", "Stateless Inline Media Sharing (SIMS)", Whole),
-    (
-        "0386",
-        "Bind 2",
-        Partly("without metadata of the archive; what was kept for who is away is still sent"),
-    ),
+    ("0386", "Bind 2", Whole),
     ("0388", "Extensible SASL Profile", Whole),
     ("0393", "Message Styling", Passed),
     (

@@ -26,12 +26,16 @@ pub struct Window {
     next_key: u64,
     /// It was filled from the disk, or there is no disk to fill it from.
     pub open: bool,
+    /// Its end was asked for and is on its way.
+    expected: bool,
     /// The disk has more before it.
     pub older: bool,
     /// The disk has more after it.
     pub newer: bool,
     /// The first line that was not read when the conversation was opened.
     pub first_unread: Option<u64>,
+    /// Its message's id: the line may be read again from the disk.
+    divided: Option<String>,
 }
 
 impl Window {
@@ -63,7 +67,7 @@ impl Window {
 
     /// A message at the end, now. If the stretch does not reach the end, the disk has it for later.
     pub(super) fn push(&mut self, message: Message, state: State) {
-        if !self.open || self.newer {
+        if !self.expected && (!self.open || self.newer) {
             return;
         }
         let again = message.outgoing
@@ -86,27 +90,54 @@ impl Window {
         }
     }
 
+    /// The end of the conversation is asked for: what is said until it comes stands behind it.
+    pub fn expect(&mut self) {
+        self.expected = true;
+    }
+
     /// Begins anew with the end of the conversation.
     pub fn newest(&mut self, page: Vec<Kept>, older: bool, unread: usize) {
-        // What was said a moment ago may not be on the disk yet.
+        // What was said while it was fetched may not be in it.
+        let begins = page.first().map_or(i64::MIN, |k| k.message.time_ms);
+        let in_page = |l: &Line| {
+            let mut page = page.iter().map(|k| &k.message);
+            page.any(|m| m.id == l.message.id && m.outgoing == l.message.outgoing)
+        };
         let under_way: Vec<Line> = self
             .lines
             .drain(..)
-            .filter(|l| l.message.outgoing && l.state == State::Queued && l.n.is_none())
-            .filter(|l| !page.iter().any(|k| k.message.id == l.message.id))
+            .filter(|l| l.n.is_none() && l.message.time_ms >= begins && !in_page(l))
             .collect();
+        self.expected = false;
+        let divided = self.divided.take();
         self.fill(page, older, false);
         self.lines.extend(under_way);
         self.divide(unread);
+        if unread == 0
+            && let Some(id) = divided
+        {
+            let same = |l: &&Line| !l.message.outgoing && l.message.id == id;
+            self.first_unread = self.lines.iter().find(same).map(|l| l.key);
+            self.divided = Some(id);
+        }
+    }
+
+    /// What is here may lack something, or stand in another order than on the disk: it is read again when it is
+    /// looked at.
+    pub fn close(&mut self) {
+        self.lines.clear();
+        (self.open, self.first_unread) = (false, None);
     }
 
     /// Says how many messages of the other side, counted from the end, were not read.
     pub fn divide(&mut self, unread: usize) {
         let others = self.lines.iter().rev().filter(|l| !l.message.outgoing);
-        self.first_unread = match unread {
+        let first = match unread {
             0 => None,
-            unread => others.take(unread).last().map(|l| l.key),
+            unread => others.take(unread).last(),
         };
+        self.divided = first.map(|l| l.message.id.clone());
+        self.first_unread = first.map(|l| l.key);
     }
 
     /// Begins anew with a stretch from the middle.
@@ -127,6 +158,7 @@ impl Window {
     /// Puts a page before the stretch; `older`: there is more before it.
     pub fn before(&mut self, page: Vec<Kept>, older: bool) {
         self.older = older;
+        let page = self.unknown(page);
         for kept in page.into_iter().rev() {
             let line = self.make(Some(kept.n), kept.message, kept.state);
             self.lines.push_front(line);
@@ -140,11 +172,32 @@ impl Window {
     /// Puts a page after the stretch; `newer`: there is more after it.
     pub fn after(&mut self, page: Vec<Kept>, newer: bool) {
         self.newer = newer;
-        for kept in page {
+        for kept in self.unknown(page) {
             let line = self.make(Some(kept.n), kept.message, kept.state);
             self.lines.push_back(line);
         }
         self.trim(None);
+    }
+
+    /// What of a page is not here yet. Places may have moved since they were asked about, so that a page overlaps.
+    fn unknown(&self, page: Vec<Kept>) -> Vec<Kept> {
+        let known = |kept: &Kept| {
+            let same = |l: &&Line| {
+                l.message.id == kept.message.id
+                    && l.message.outgoing == kept.message.outgoing
+                    && l.message.text == kept.message.text
+            };
+            let edge = page.len();
+            let front = self.lines.iter().take(edge).find(same);
+            front
+                .or_else(|| self.lines.iter().rev().take(edge).find(same))
+                .is_some()
+        };
+        let new: Vec<bool> = page.iter().map(|kept| !known(kept)).collect();
+        let mut new = new.into_iter();
+        page.into_iter()
+            .filter(|_| new.next() == Some(true))
+            .collect()
     }
 
     /// The place on the disk from which an older page ends.
@@ -213,6 +266,17 @@ mod tests {
         let mut window = Window::default();
         window.push(said("early", true), State::Queued);
         assert!(ids(&window).is_empty(), "nothing before it is open");
+        window.expect();
+        window.push(said("meanwhile", true), State::Queued);
+        window.newest(Vec::new(), false, 0);
+        assert_eq!(ids(&window), ["meanwhile"]);
+        assert!(window.advance("meanwhile", &State::Sent));
+        let mut page: Vec<Kept> = (10..13).map(kept).collect();
+        window.newest(page.clone(), true, 2);
+        assert_eq!(ids(&window), ["10", "11", "12", "meanwhile"]);
+        page[2].message = said("meanwhile", true);
+        window.newest(page, true, 2);
+        assert_eq!(ids(&window), ["10", "11", "meanwhile"]);
         window.newest((10..13).map(kept).collect(), true, 2);
         window.push(said("mine", true), State::Queued);
         window.push(said("mine", true), State::Queued);

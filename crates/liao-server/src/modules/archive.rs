@@ -70,9 +70,10 @@ impl Module for Archive {
     /// XEP-0386 section 3.2: the archive's ends at the moment of binding. What comes after them reaches the session,
     /// which is listed already; so nothing lies between.
     fn on_inline(&self, cx: &mut Cx<'_>, session: u64, _: &Element) -> Inline {
-        let Some(_) = cx.entity.session(session) else {
+        let Some(session) = cx.entity.session(session) else {
             return Inline::Nothing;
         };
+        session.reads_archive = true;
         let (store, bare) = (cx.server.store.clone(), cx.entity.bare.clone());
         Inline::Later(Box::pin(async move {
             let span = store.span(bare.as_str()).await;

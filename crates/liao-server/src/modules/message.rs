@@ -127,6 +127,10 @@ fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
     };
     match (stanza.type_str(), exact) {
         (_, Some(session)) => keep_or_give(cx, stanza, vec![session]),
+        // Section 8.5.3.2.1: what was for one resource alone. Chat goes on with the others.
+        ("normal", None) if to.is_some() => {
+            cx.route(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));
+        }
         ("normal" | "chat", None) => {
             let targets = reachable(cx);
             keep_or_give(cx, stanza, targets);
@@ -233,3 +237,6 @@ fn give(cx: &mut Cx<'_>, stanza: &Stanza, targets: &[u64], copies: &[u64]) {
     }
     copy_to_sender(cx, stanza, None);
 }
+
+#[cfg(test)]
+mod section_8;

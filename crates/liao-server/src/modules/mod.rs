@@ -27,6 +27,8 @@ mod private;
 mod register;
 mod roster;
 mod session;
+#[cfg(test)]
+mod stage;
 mod subscription;
 mod time;
 mod vcard;

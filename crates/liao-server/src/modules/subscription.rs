@@ -54,11 +54,10 @@ impl Module for Subscription {
         let Some(from) = stanza.from.as_ref().map(Jid::to_bare) else {
             return Flow::Done;
         };
-        if cx.entity.behind != Behind::Account {
-            // Section 3.1.3, first case: no such account.
-            if type_ == "subscribe" && cx.entity.behind == Behind::Nobody {
-                answer(cx, "unsubscribed", &from);
-            }
+        // Sections 8.5.1 and 8.5.3.2.2: nobody is there, or no longer.
+        let gone = |to: &Jid| to.is_full() && cx.entity.by_resource(to).is_none();
+        let late = type_ != "subscribe" && stanza.to.as_ref().is_some_and(gone);
+        if cx.entity.behind != Behind::Account || late {
             return Flow::Done;
         }
         stanza.to = Some(cx.entity.bare.clone().into());

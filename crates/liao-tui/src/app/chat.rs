@@ -79,7 +79,24 @@ impl App {
     fn load(&mut self, peer: Peer, page: Page, count: usize) {
         if self.talk == Talk::Account {
             self.chat.loading = true;
+            if page == Page::Newest {
+                self.model.window(&peer).expect();
+            }
             self.effects.push(Effect::Load(peer, page, count));
+        }
+    }
+
+    /// Much was said while we were away: the disk has it in the archive's order.
+    pub(super) fn caught_up(&mut self) {
+        let open = self.open.clone();
+        let others = self.model.people.iter_mut();
+        others
+            .filter(|(peer, _)| open.as_ref() != Some(peer))
+            .for_each(|(_, person)| person.window.close());
+        if let Some(peer) =
+            open.filter(|_| self.chat.anchor.is_none() && self.chat.selected.is_none())
+        {
+            self.load(peer, Page::Newest, PAGE);
         }
     }
 
@@ -319,9 +336,9 @@ impl App {
             return;
         }
         if by < 0 && older && at < screen * 2 {
-            if let Some(n) = oldest {
-                self.load(peer.clone(), Page::Before(n), PAGE);
-            }
+            // Without a place nothing was read from the disk yet.
+            let page = oldest.map_or(Page::Newest, Page::Before);
+            self.load(peer.clone(), page, PAGE);
         } else if by > 0
             && newer
             && at + screen >= count

@@ -144,16 +144,13 @@ impl App {
     /// Begins with the password of an account that is known.
     pub fn ask_password(&mut self, jid: &str, server: &str) {
         jid.clone_into(&mut self.account);
+        server.clone_into(&mut self.server);
         self.form = Some(Form::log_in(jid, server));
     }
 
     /// The server refused: the form says why, with the account filled in.
     pub(super) fn log_in_again(&mut self, error: &Failure) {
-        let server = self
-            .form
-            .as_ref()
-            .map_or(String::new(), |f| f.answer(false));
-        let mut form = Form::log_in(&self.account, &server);
+        let mut form = Form::log_in(&self.account, &self.server);
         form.error = Some(error.to_string());
         self.form = Some(form);
     }
@@ -218,7 +215,7 @@ impl App {
         }
     }
 
-    fn form_wrong(&mut self, words: impl Into<String>) {
+    pub(super) fn form_wrong(&mut self, words: impl Into<String>) {
         if let Some(form) = &mut self.form {
             form.busy = false;
             form.error = Some(words.into());
@@ -286,6 +283,12 @@ impl App {
             Ok(SetUp::Invited(invitation)) => self.form = Some(Form::account(invitation)),
             Ok(SetUp::Registered(account)) => {
                 self.account.clone_from(&account.jid);
+                // The account exists: whatever fails from here on, only the login is tried again.
+                let server = account.server.as_deref().unwrap_or_default();
+                let mut form = Form::log_in(&account.jid, server);
+                form.fields[0].input.insert(&account.password);
+                form.busy = true;
+                self.form = Some(form);
                 self.effects.push(Effect::LogIn(account));
             }
             Err(error) => self.form_wrong(error.to_string()),

@@ -126,6 +126,8 @@ pub enum Effect {
     Register(Invitation, String, String),
     /// Talk with this account.
     LogIn(Account),
+    /// No longer try to connect.
+    HangUp,
     /// Talk by plain sockets.
     Sockets(Role, String),
     /// End.
@@ -194,6 +196,8 @@ pub struct App {
     pub single: bool,
     /// The account, before it is online.
     pub account: String,
+    /// Where its server is, if that was said.
+    pub server: String,
     /// The texts.
     pub words: &'static Words,
     /// The look.
@@ -259,6 +263,7 @@ impl App {
             talk: Talk::Account,
             single: false,
             account: String::new(),
+            server: String::new(),
             words: lang.words(),
             theme,
             keys,
@@ -437,10 +442,16 @@ impl App {
                 }
                 self.form = None;
             }
+            // A first try that fails is a mistake in the form, perhaps.
+            Event::Offline { why, .. } if self.form.is_some() => {
+                self.form_wrong(why.clone());
+                self.effects.push(Effect::HangUp);
+            }
             Event::Offline { retry_s, .. } => {
                 let wait = i64::try_from(*retry_s).unwrap_or(0).saturating_mul(1000);
                 self.retry_ms = self.now_ms.saturating_add(wait);
             }
+            Event::CaughtUp { messages } if *messages > 0 => self.caught_up(),
             Event::Ready => {
                 self.open_first();
             }
@@ -456,6 +467,11 @@ impl App {
             }
             Event::Request { peer, .. } => {
                 let words = crate::i18n::fill(self.words.is_friend_request, &[peer]);
+                if self.notify != Notify::Off {
+                    let title = crate::text::one_line(peer);
+                    let asks = self.words.asks_friend.to_owned();
+                    self.effects.push(Effect::Notify(title, asks));
+                }
                 self.say(words);
             }
             Event::Closed { error } => self.closed(error.as_ref()),

@@ -224,6 +224,9 @@ impl Program {
             older,
         } = event
         {
+            if older == Older::There && messages.is_empty() {
+                self.app.say(self.app.words.older_there);
+            }
             let page = before.map_or(Page::Newest, Page::Before);
             return self.page(peer, page, messages, older != Older::Nothing);
         }
@@ -315,6 +318,7 @@ impl Program {
                 self.register(invitation, name, password)
             }
             Effect::LogIn(account) => self.log_in(account),
+            Effect::HangUp => self.link = None,
             Effect::Sockets(role, address) => self.sockets(role, &address).await,
             Effect::Quit => self.ended = true,
         }
@@ -383,6 +387,7 @@ impl Program {
             account.server.clone_from(&self.server);
         }
         self.app.account.clone_from(&account.jid);
+        self.app.server = account.server.clone().unwrap_or_default();
         self.preferences();
         match self.store.conversations(&account.jid) {
             Ok(all) => self.app.update(Input::Conversations(all)),

@@ -167,7 +167,7 @@ fn nobody_is_told_of_what_they_see_and_everybody_of_what_they_do_not() {
         stage
             .done
             .iter()
-            .filter(|e| matches!(e, Effect::Notify(..)))
+            .filter(|e| matches!(e, Effect::Notify(who, _) if !who.contains("dave")))
             .count()
     };
     let mut stage = long(1);
@@ -329,4 +329,173 @@ fn away_after_a_while_and_back_with_the_next_key() {
         [Some(Show::Dnd), Some(Show::Dnd)],
         "what was chosen holds"
     );
+}
+
+/// Numbers that look like chance and are the same each time.
+fn chance(seed: &mut u64) -> usize {
+    *seed = seed
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*seed >> 33).unwrap()
+}
+
+#[test]
+fn no_order_of_keys_events_and_sizes_breaks_the_screen() {
+    let words = [
+        "/",
+        "@",
+        ":smi",
+        "你好",
+        "👨‍👩‍👧",
+        "e\u{301}",
+        "x y",
+        "\n",
+        "q",
+        "\u{202E}",
+        "```",
+        "*a*",
+    ];
+    let keys: Vec<&str> = crate::keys::ALL
+        .iter()
+        .flat_map(|r| r.keys.iter().copied())
+        .collect();
+    let people = [
+        BOB,
+        MING,
+        "dave@elsewhere.example",
+        "carol@example.org",
+        "new@x.org",
+    ];
+    for seed in 0..8u64 {
+        let mut stage = long(300);
+        let mut seed = seed.wrapping_mul(977) + 1;
+        for step in 0..1_500 {
+            let who = people[chance(&mut seed) % people.len()];
+            let pick = chance(&mut seed);
+            match chance(&mut seed) % 20 {
+                0..9 => stage.press(keys[pick % keys.len()]),
+                9..12 => stage.types(words[pick % words.len()]),
+                12 => stage.hears(who, words[pick % words.len()]),
+                13 => stage.presence(who, pick.is_multiple_of(2), None, None),
+                14 => stage.event(Event::Gone(who.into())),
+                15 => stage.friend(who, None, &["Work"]),
+                16 => {
+                    let sent = stage.commands().into_iter().rev().find_map(|c| match c {
+                        Command::Send { id, .. } => Some(id.clone()),
+                        _ => None,
+                    });
+                    let state = if pick.is_multiple_of(2) {
+                        State::Delivered
+                    } else {
+                        State::Failed { why: "no".into() }
+                    };
+                    sent.into_iter().for_each(|id| {
+                        stage.event(Event::State {
+                            id,
+                            state: state.clone(),
+                        })
+                    });
+                }
+                17 => stage.input(Input::Paste(words.join("\n"))),
+                18 => stage.input(Input::Mouse(MouseEvent {
+                    kind: [
+                        MouseEventKind::ScrollUp,
+                        MouseEventKind::ScrollDown,
+                        MouseEventKind::Down(MouseButton::Left),
+                    ][pick % 3],
+                    column: (pick / 3 % 120) as u16,
+                    row: (pick / 7 % 40) as u16,
+                    modifiers: KeyModifiers::NONE,
+                })),
+                _ => stage.event(if pick.is_multiple_of(2) {
+                    Event::Offline {
+                        why: "why".into(),
+                        retry_s: 1,
+                    }
+                } else {
+                    Event::Online {
+                        me: "alice@example.org/x".into(),
+                    }
+                }),
+            }
+            if step % 5 == 0 {
+                let _ = stage.screen((pick % 140 + 1) as u16, (pick / 140 % 50 + 1) as u16);
+            }
+            if stage.app.form.is_some() {
+                stage.app.form = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_request_shows_its_words_and_how_to_answer() {
+    let mut stage = Stage::alice(Lang::En);
+    let dave = "dave@elsewhere.example";
+    assert!(
+        stage
+            .done
+            .iter()
+            .any(|e| matches!(e, Effect::Notify(who, _) if who == dave))
+    );
+    stage.opens(dave);
+    let screen = stage.screen(200, 12);
+    for part in [
+        "we met on Tuesday",
+        "/accept dave@elsewhere.example",
+        "/decline",
+    ] {
+        assert!(screen.contains(part), "{screen}");
+    }
+    stage.types("/accept dave");
+    stage.press("Enter");
+    assert!(!stage.screen(200, 12).contains("Tuesday"));
+}
+
+#[test]
+fn a_login_that_fails_is_told_in_the_form_and_can_be_tried_again() {
+    let mut stage = Stage::new(Lang::En);
+    stage.app.ask_password("alice@example.org", "host:5222");
+    stage.types("wrong");
+    stage.press("Enter");
+    assert!(
+        matches!(stage.done.last(), Some(Effect::LogIn(a)) if a.server.as_deref() == Some("host:5222"))
+    );
+    let why = "host:5222: connection refused".to_owned();
+    stage.event(Event::Offline { why, retry_s: 1 });
+    assert_eq!(stage.done.last(), Some(&Effect::HangUp));
+    assert!(
+        stage
+            .screen(80, 24)
+            .contains("✗ host:5222: connection refused")
+    );
+    stage.press("Enter");
+    assert!(matches!(stage.done.last(), Some(Effect::LogIn(_))));
+    let error = Some(liao_client::Failure::NotAuthorized("wrong password".into()));
+    stage.event(Event::Closed { error });
+    let screen = stage.screen(80, 24);
+    assert!(
+        screen.contains("✗ wrong password") && screen.contains("host:5222"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn what_was_said_while_we_were_away_is_read_again_in_the_archive_s_order() {
+    let mut stage = Stage::alice(Lang::En);
+    stage.opens(BOB);
+    for i in 0..40 {
+        stage.hears(BOB, &format!("number {i}."));
+    }
+    // The archive has what was said before, too.
+    let late = stage.disk.split_off(20);
+    stage.kept(BOB, true, "from my phone", 0, State::Sent);
+    stage.disk.extend(late);
+    (1..).zip(&mut stage.disk).for_each(|(n, kept)| kept.n = n);
+    assert!(!stage.screen(80, 60).contains("from my phone"));
+    stage.event(Event::CaughtUp { messages: 41 });
+    let screen = stage.screen(80, 60);
+    let at = |words: &str| screen.lines().position(|l| l.contains(words)).unwrap();
+    assert!(at("number 19.") < at("from my phone") && at("from my phone") < at("number 20."));
+    assert_eq!(screen.matches("number ").count(), 40, "{screen}");
 }

@@ -19,10 +19,12 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, areas: &Areas) {
     let bar = app.theme.of(Role::Bar);
     let title = title(app, usize::from(areas.title.width));
     frame.render_widget(Paragraph::new(title).style(bar), areas.title);
+    let banner = banner(app, usize::from(areas.chat.width));
     let rows = rows(app, areas);
     let height = usize::from(areas.chat.height);
     let mut lines: Vec<Line<'static>> = Vec::new();
     if rows.is_empty() {
+        lines.extend(banner);
         let words = match (app.open.is_some(), app.chat.loading) {
             (true, true) => app.words.working,
             (true, false) => app.words.nothing_said,
@@ -45,7 +47,32 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, areas: &Areas) {
         height.saturating_sub(rows.len()),
     ));
     lines.extend(rows.into_iter().map(|(_, row)| row));
+    for (line, row) in lines.iter_mut().zip(banner) {
+        *line = row;
+    }
     frame.render_widget(Paragraph::new(lines), areas.chat);
+}
+
+/// Whoever asks to be a friend: their words, and how to answer; over the oldest rows, as it is for now only.
+fn banner(app: &App, width: usize) -> Vec<Line<'static>> {
+    let person = app
+        .open
+        .as_ref()
+        .and_then(|peer| app.model.people.get(peer));
+    let Some(person) = person.filter(|p| p.requests) else {
+        return Vec::new();
+    };
+    let greeting = person.greeting.as_deref().map(text::one_line);
+    let greeting = greeting.map_or(String::new(), |g| format!(" ({g})"));
+    let name = text::one_line(&person.contact.peer);
+    let words = format!("? {}", fill(app.words.how_to_answer, &[&name, &greeting]));
+    let style = app.theme.of(Role::Unread);
+    let ranges = text::wrap(&words, width.saturating_sub(1).max(8));
+    let row = |range: std::ops::Range<usize>| {
+        let row = text::pad(words[range].trim_end(), width.saturating_sub(1));
+        Line::styled(format!(" {row}"), style)
+    };
+    ranges.into_iter().map(row).collect()
 }
 
 fn hint(app: &App) -> &'static str {

@@ -121,6 +121,29 @@ impl Ledger {
         self.accounts.values().map(|a| a.reserved).sum()
     }
 
+    /// Counts a question for a slot, whatever its answer will be: refusals cost the disk and the store something, too.
+    pub fn ask(&mut self, now: Instant, now_ms: i64, owner: &BareJid) -> Result<(), Refusal> {
+        let Some(account) = self.accounts.get_mut(owner) else {
+            return Err(Refusal::Wait("try again".to_owned(), Some(now_ms + 1_000)));
+        };
+        let rate = Duration::from_secs(limits::UPLOAD_RATE_S);
+        let passed = now.saturating_duration_since(account.since);
+        if passed >= rate {
+            (account.since, account.asked) = (now, 0);
+        }
+        account.asked = account.asked.saturating_add(1);
+        if account.asked > limits::UPLOAD_SLOTS_RATE {
+            let text = format!(
+                "You can only ask for {} uploads in {} minutes",
+                limits::UPLOAD_SLOTS_RATE,
+                limits::UPLOAD_RATE_S / 60
+            );
+            let again = now_ms + rate.saturating_sub(passed).as_millis() as i64;
+            return Err(Refusal::Wait(text, Some(again)));
+        }
+        Ok(())
+    }
+
     /// Promises a place, within `quota` bytes for the account.
     pub fn issue(
         &mut self,
@@ -137,19 +160,6 @@ impl Ledger {
         let Some(account) = self.accounts.get_mut(&slot.owner) else {
             return wait("try again".to_owned(), 1);
         };
-        let rate = Duration::from_secs(limits::UPLOAD_RATE_S);
-        let passed = now.saturating_duration_since(account.since);
-        if passed >= rate {
-            (account.since, account.asked) = (now, 0);
-        }
-        if account.asked >= limits::UPLOAD_SLOTS_RATE {
-            let text = format!(
-                "You can only upload {} files in {} minutes",
-                limits::UPLOAD_SLOTS_RATE,
-                limits::UPLOAD_RATE_S / 60
-            );
-            return wait(text, rate.saturating_sub(passed).as_secs() + 1);
-        }
         if account.slots >= limits::UPLOAD_SLOTS {
             let text = format!("{} uploads are waited for already", limits::UPLOAD_SLOTS);
             return wait(text, limits::UPLOAD_SLOT_S);
@@ -166,7 +176,6 @@ impl Ledger {
             );
             return Err(Refusal::Wait(text, None));
         }
-        account.asked += 1;
         account.slots += 1;
         account.reserved += size;
         let until = now + Duration::from_secs(limits::UPLOAD_SLOT_S);
@@ -351,16 +360,15 @@ mod tests {
         };
         assert_eq!(issued, limits::UPLOAD_SLOTS);
         assert!(matches!(refused, Refusal::Wait(_, Some(at)) if at > 1_000));
-        let mut at = now;
-        for n in 0..limits::UPLOAD_SLOTS_RATE - limits::UPLOAD_SLOTS {
-            ledger.settle(&format!("{n}"), false);
-            let id = format!("{}", n + limits::UPLOAD_SLOTS);
-            ledger
-                .issue(at, 0, &id, slot(1, Purpose::Message), 1 << 40)
-                .unwrap();
-            at += Duration::from_millis(1);
+        let owner = BareJid::new("x@y").unwrap();
+        for _ in 0..limits::UPLOAD_SLOTS_RATE {
+            ledger.ask(now, 0, &owner).unwrap();
         }
-        let refused = ledger.issue(at, 0, "z", slot(1, Purpose::Message), 1 << 40);
-        assert!(matches!(refused, Err(Refusal::Wait(text, _)) if text.contains("minutes")));
+        let refused = ledger.ask(now, 1_000, &owner);
+        assert!(
+            matches!(refused, Err(Refusal::Wait(text, Some(600_000..=601_000))) if text.contains("minutes"))
+        );
+        let later = now + Duration::from_secs(limits::UPLOAD_RATE_S);
+        ledger.ask(later, 0, &owner).unwrap();
     }
 }

@@ -239,6 +239,7 @@ impl Uploads {
             Refusal::Other(ErrorKind::INTERNAL_SERVER_ERROR)
         };
         self.learn(owner).await.map_err(unread)?;
+        self.ledger().ask(Instant::now(), now, owner)?;
         let blobs = self.store.blobs().clone();
         let free = blocking(move || Ok(blobs.free_bytes())).await.unwrap_or(0);
         let promised = self.ledger().reserved() + request.size;

@@ -1,17 +1,14 @@
 //! RFC 6121 appendix A and section 3.4.2, row by row: each state, each type, outbound and inbound.
 
-use crate::accounts::Accounts;
-use crate::config::Config;
 use crate::engines::roster::{Contact, put};
-use crate::entity::{Item, State, Wanted, run};
+use crate::entity::{Item, State, run};
 use crate::hooks::{Cx, Effects, Release};
-use crate::mailbox::{Credit, Mailbox};
+use crate::mailbox::Credit;
+use crate::modules::stage::{House, bind, user};
 use crate::server::Server;
-use crate::store::{Store, Sync};
 use liao_proto::jid::{BareJid, Jid};
 use liao_proto::ns;
 use liao_proto::stanza::{Kind, Stanza};
-use std::sync::Arc;
 
 /// The nine states of A.1: to, from, pending out, pending in.
 const STATES: [(&str, [bool; 4]); 9] = [
@@ -73,55 +70,15 @@ const INBOUND: [(&str, &str, Rows); 4] = [
     ]),
 ];
 
-/// A server without connections.
-struct House {
-    server: Arc<Server>,
-    folder: std::path::PathBuf,
-}
-
-impl House {
-    async fn new(name: &str) -> House {
-        let folder = std::env::temp_dir().join(format!("liao-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let store = Store::open(&folder, Sync::Off).unwrap();
-        let accounts = Accounts::open(store.clone(), "x.example").await.unwrap();
-        accounts.create("user", "secret", false).await.unwrap();
-        let config = Arc::new(Config::default());
-        let domain = BareJid::new("x.example").unwrap();
-        let server = Server::start(config, domain, store, accounts, 1);
-        House { server, folder }
-    }
-
-    /// Does something with the user's state; one session is online and interested.
-    async fn within(&self, work: impl FnOnce(&Server, &mut State) + Send + 'static) {
-        let user = user();
-        let done = self.server.within(&user, move |cx| {
-            let (reply, _) = tokio::sync::oneshot::channel();
-            let bind = Item::Bind {
-                id: 1,
-                wanted: Wanted::default(),
-                mailbox: Arc::new(Mailbox::new(1 << 20)),
-                reply,
-            };
-            run(cx.server, cx.entity, bind);
-            let session = cx.entity.session(1).unwrap();
-            session.presence = Some(Stanza::presence("").from(session.full.clone()));
+/// With one session that is online and interested.
+fn online(work: fn(&Server, &mut State)) -> impl FnOnce(&Server, &mut State) + Send {
+    move |server, state| {
+        bind(server, state, 1, "r", Some(0));
+        if let Some(session) = state.session(1) {
             session.interested = true;
-            work(cx.server, cx.entity);
-        });
-        done.await.unwrap();
+        }
+        work(server, state);
     }
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        self.server.store.close();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn user() -> BareJid {
-    BareJid::new("user@x.example").unwrap()
 }
 
 fn contact() -> BareJid {
@@ -187,13 +144,8 @@ fn stage(
         hidden,
         ..Contact::default()
     };
-    let mut cx = Cx {
-        server,
-        entity: state,
-        origin: Default::default(),
-        out: Effects::default(),
-    };
-    put(&mut cx, &contact(), row);
+    let work = move |cx: &mut Cx<'_>| put(cx, &contact(), row);
+    run(server, state, Item::Do(Box::new(work)));
 }
 
 fn state_of(state: &State) -> &'static str {
@@ -218,7 +170,7 @@ fn presence(server: &Server, state: &mut State, type_: &str, outbound: bool) -> 
 #[tokio::test]
 async fn rfc_6121_appendix_a_every_row_of_every_table() {
     let house = House::new("appendix-a").await;
-    house.within(every_row).await;
+    house.within(user(), online(every_row)).await;
 }
 
 fn every_row(server: &Server, state: &mut State) {
@@ -270,7 +222,7 @@ fn every_row(server: &Server, state: &mut State) {
 #[tokio::test]
 async fn rfc_6121_section_3_4_2_pre_approval_case_by_case() {
     let house = House::new("pre-approval").await;
-    house.within(pre_approval).await;
+    house.within(user(), online(pre_approval)).await;
 }
 
 fn pre_approval(server: &Server, state: &mut State) {
