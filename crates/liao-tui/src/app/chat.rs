@@ -86,6 +86,20 @@ impl App {
         }
     }
 
+    /// Much was said while we were away: the disk has it in the archive's order.
+    pub(super) fn caught_up(&mut self) {
+        let open = self.open.clone();
+        let others = self.model.people.iter_mut();
+        others
+            .filter(|(peer, _)| open.as_ref() != Some(peer))
+            .for_each(|(_, person)| person.window.close());
+        if let Some(peer) =
+            open.filter(|_| self.chat.anchor.is_none() && self.chat.selected.is_none())
+        {
+            self.load(peer, Page::Newest, PAGE);
+        }
+    }
+
     /// A page came from the disk.
     pub(super) fn page(&mut self, peer: &Peer, page: Page, kept: Vec<Kept>, more: bool) {
         let here = self.open.as_ref() == Some(peer);
@@ -321,9 +335,9 @@ impl App {
             return;
         }
         if by < 0 && older && at < screen * 2 {
-            if let Some(n) = oldest {
-                self.load(peer.clone(), Page::Before(n), PAGE);
-            }
+            // Without a place nothing was read from the disk yet.
+            let page = oldest.map_or(Page::Newest, Page::Before);
+            self.load(peer.clone(), page, PAGE);
         } else if by > 0
             && newer
             && at + screen >= count

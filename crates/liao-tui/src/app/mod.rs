@@ -451,6 +451,7 @@ impl App {
                 let wait = i64::try_from(*retry_s).unwrap_or(0).saturating_mul(1000);
                 self.retry_ms = self.now_ms.saturating_add(wait);
             }
+            Event::CaughtUp { messages } if *messages > 0 => self.caught_up(),
             Event::Ready => {
                 self.open_first();
             }

@@ -479,3 +479,23 @@ fn a_login_that_fails_is_told_in_the_form_and_can_be_tried_again() {
         "{screen}"
     );
 }
+
+#[test]
+fn what_was_said_while_we_were_away_is_read_again_in_the_archive_s_order() {
+    let mut stage = Stage::alice(Lang::En);
+    stage.opens(BOB);
+    for i in 0..40 {
+        stage.hears(BOB, &format!("number {i}."));
+    }
+    // The archive has what was said before, too.
+    let late = stage.disk.split_off(20);
+    stage.kept(BOB, true, "from my phone", 0, State::Sent);
+    stage.disk.extend(late);
+    (1..).zip(&mut stage.disk).for_each(|(n, kept)| kept.n = n);
+    assert!(!stage.screen(80, 60).contains("from my phone"));
+    stage.event(Event::CaughtUp { messages: 41 });
+    let screen = stage.screen(80, 60);
+    let at = |words: &str| screen.lines().position(|l| l.contains(words)).unwrap();
+    assert!(at("number 19.") < at("from my phone") && at("from my phone") < at("number 20."));
+    assert_eq!(screen.matches("number ").count(), 40, "{screen}");
+}
