@@ -171,6 +171,8 @@ pub struct Pending {
     pub later: Vec<Later>,
     /// Held until then.
     pub credits: Vec<Credit>,
+    /// The commit changes values that the state holds, too.
+    pub changes: bool,
 }
 
 /// An entity in its shard.
@@ -185,6 +187,10 @@ pub struct Entity {
     pub ticket: u64,
     /// A page of kept messages is being read.
     pub reading: bool,
+    /// A change was refused by the disk: the state says more than the store.
+    pub stale: bool,
+    /// The store is being asked what it says.
+    pub rereading: bool,
 }
 
 /// Runs one item against a state.

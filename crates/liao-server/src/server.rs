@@ -49,6 +49,8 @@ pub enum ToShard {
     Committed(BareJid, u64, Result<Committed, CommitError>),
     /// A page of kept messages has been read; with the archive's end as known when it was asked for.
     Page(BareJid, u64, Option<Page>),
+    /// What the store says after it refused a change; with the last commit that had been made when it was asked.
+    Reread(BareJid, u64, Option<Box<State>>),
 }
 
 /// The shared parts of a running server.

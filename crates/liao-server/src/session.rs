@@ -1,7 +1,7 @@
 //! A bound session: stanzas in to the entity, the mailbox out to the socket, until either side ends it. With stream
 //! management (XEP-0198) it outlives its connection.
 
-use crate::acks::Acks;
+use crate::acks::{Acks, is_light};
 use crate::c2s::{Bound, failed, farewell};
 use crate::entity::Item;
 use crate::limits;
@@ -128,6 +128,7 @@ pub fn run(
         heard: Instant::now(),
         stuck: false,
         broken: false,
+        answered: 0,
     };
     session.note();
     session.begin(*start);
@@ -197,6 +198,8 @@ struct Session {
     stuck: bool,
     /// A stream error was queued: only the end is left.
     broken: bool,
+    /// Of the client's stanzas, those handled whose answers are on the wire, too.
+    answered: u64,
 }
 
 impl Session {
@@ -321,8 +324,7 @@ impl Session {
         }
         loop {
             let reading = self.mailbox.is_reading();
-            let unacked = self.acks.as_ref().map_or(0, Acks::bytes);
-            let room = self.wire.queued_bytes() < WIRE_BYTES && unacked < self.mailbox.bound();
+            let room = self.has_room();
             let next = tokio::select! {
                 () = self.mailbox.ready(), if room || self.mailbox.is_ended() => self.drain(),
                 progress = self.wire.drive(reading) => self.progress(progress),
@@ -360,15 +362,23 @@ impl Session {
         }
     }
 
+    /// Whether more may be taken from the mailbox.
+    fn has_room(&self) -> bool {
+        let unacked = self.acks.as_ref().map_or(0, Acks::bytes);
+        self.wire.queued_bytes() < WIRE_BYTES && unacked < self.mailbox.bound()
+    }
+
     /// Moves what waits to the wire; it leaves in as few writes as the socket takes.
     fn drain(&mut self) -> Next {
+        // Looked at before the mailbox is emptied: the answer to what is counted is in there, and leaves first.
+        let (handled, received) = self.mailbox.handled();
+        self.answered = handled;
         let (items, end) = self.mailbox.take();
         for item in items {
             self.send(item.bytes, item.seq);
         }
         self.ask();
         self.mailbox.store_mark(&self.server.store);
-        let (handled, received) = self.mailbox.handled();
         if self
             .acks
             .as_mut()
@@ -435,11 +445,19 @@ impl Session {
             // Section 5: only before binding.
             ("resume", _) => self.refuse("unexpected-request"),
             ("r", true) => {
-                let (handled, received) = self.mailbox.handled();
+                // A refusal must not come after the count that covers it: if the server died in between, the client
+                // would believe that its message is kept.
+                let next = if self.has_room() {
+                    self.drain()
+                } else {
+                    Next::Go
+                };
+                let (_, received) = self.mailbox.handled();
                 if let Some(acks) = &mut self.acks {
-                    acks.asked_by_client(handled, received);
+                    acks.asked_by_client(self.answered, received);
                 }
-                self.tell(handled);
+                self.tell(self.answered);
+                return next;
             }
             ("a", true) => match frame.attr("h").and_then(|h| h.parse().ok()) {
                 Some(h) => {
@@ -588,7 +606,10 @@ impl Session {
                 text: "you are somebody else",
             });
         }
-        let credit = Credit::take(&self.mailbox, self.id, size + 256);
+        let mut credit = Credit::take(&self.mailbox, self.id, size + 256);
+        if is_light(&stanza) {
+            credit = credit.light();
+        }
         self.server
             .post(self.full.to_bare(), Item::Send(self.id, stanza, credit));
         Next::Go

@@ -7,7 +7,7 @@ use crate::hooks::{Effects, Release};
 use crate::limits;
 use crate::modules;
 use crate::server::{Server, ToShard};
-use crate::store::{Archived, At, Commit, CommitError, Committed, PageQuery};
+use crate::store::{Archived, At, Commit, CommitError, Committed, Op, PageQuery};
 use bytes::Bytes;
 use liao_proto::jid::BareJid;
 use liao_proto::stanza::ErrorKind;
@@ -40,6 +40,13 @@ pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard
                     after(&server, &bare, entity);
                 }
             }
+            ToShard::Reread(bare, ticket, state) => {
+                if let Some(entity) = entities.get_mut(&bare)
+                    && on_reread(entity, ticket, state)
+                {
+                    after(&server, &bare, entity);
+                }
+            }
         }
         if entities.len() > limits::ENTITIES_PER_SHARD {
             entities.retain(|_, e| !e.is_idle());
@@ -52,6 +59,7 @@ impl Entity {
         self.queue.is_empty()
             && self.parked.is_empty()
             && !self.reading
+            && !self.rereading
             && self.state.as_ref().is_some_and(|s| s.sessions.is_empty())
     }
 }
@@ -81,6 +89,8 @@ fn on_item(
         queue: VecDeque::new(),
         ticket: 0,
         reading: false,
+        stale: false,
+        rereading: false,
     };
     entities.insert(bare.clone(), entity);
     let server = server.clone();
@@ -215,6 +225,9 @@ fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
         refusals,
         later,
         credits,
+        changes: ops
+            .iter()
+            .any(|op| matches!(op, Op::Put { .. } | Op::Delete { .. })),
     };
     if ops.is_empty() {
         if entity.queue.is_empty() {
@@ -278,6 +291,7 @@ fn on_committed(
                 .map(|s| Release::Route(s.error(&kind)))
                 .collect();
             pending.later.clear();
+            entity.stale |= pending.changes;
         }
     }
     while entity.queue.front().is_some_and(|p| p.done) {
@@ -358,7 +372,7 @@ fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool) -> Vec<u64> 
     let sessions: Vec<u64> = known
         .iter()
         .copied()
-        .filter(|id| !state.offline.is_catching_up(*id))
+        .filter(|id| !state.offline.is_catching_up(*id) && !state.offline.has(seq, *id))
         .collect();
     state.offline.stored(seq, &sessions, kept);
     if known.is_empty() {
@@ -448,8 +462,35 @@ fn catching(state: &mut State) -> impl Iterator<Item = &Session> {
         .filter(|s| offline.is_catching_up(s.id))
 }
 
+/// Hooks change the state before the disk has agreed. If it did not, the store is asked again, between commits.
+fn reread(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
+    if !entity.stale || entity.rereading || !entity.queue.is_empty() {
+        return;
+    }
+    entity.rereading = true;
+    let (server, bare, ticket) = (server.clone(), bare.clone(), entity.ticket);
+    tokio::spawn(async move {
+        let state = load(&server, &bare).await.map(Box::new);
+        server.tell(bare.clone(), ToShard::Reread(bare, ticket, state));
+    });
+}
+
+/// `false`: the store cannot be read; with the next item that comes it is tried again.
+fn on_reread(entity: &mut Entity, ticket: u64, read: Option<Box<State>>) -> bool {
+    entity.rereading = false;
+    let (Some(state), Some(read)) = (entity.state.as_mut(), read) else {
+        return false;
+    };
+    if entity.ticket == ticket {
+        (state.roster, state.rows) = (read.roster, read.rows);
+        entity.stale = false;
+    }
+    true
+}
+
 /// After anything: goes on handing out kept messages if there is room.
 fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
+    reread(server, bare, entity);
     let Some(state) = entity.state.as_mut() else {
         return;
     };

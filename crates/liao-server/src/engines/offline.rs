@@ -108,12 +108,18 @@ impl Offline {
             self.skipped.insert(own);
         }
         self.head = self.head.max(seq);
-        if kept {
+        if kept && seq > self.cursor {
             self.kept.insert(seq);
         }
         if !sessions.is_empty() {
-            self.given.insert(seq, sessions.to_vec());
+            self.given.entry(seq).or_default().extend(sessions);
         }
+    }
+
+    /// Whether a session was handed a message before its commit was reported: a page may be read in between.
+    pub fn has(&self, seq: u64, session: u64) -> bool {
+        let given = |sessions: &Vec<u64>| sessions.contains(&session);
+        seq <= self.cursor || self.written.contains(&seq) || self.given.get(&seq).is_some_and(given)
     }
 
     /// A session is to get what was kept, from the beginning.
@@ -225,6 +231,19 @@ mod tests {
         assert!(o.give(4, 7));
         assert_eq!(o.written(&[4]).map(|m| m.cursor), Some(4));
         assert!(o.is_caught_up());
+    }
+
+    #[test]
+    fn what_a_page_gave_before_its_commit_was_reported_is_not_given_again() {
+        let mut o = Offline::default();
+        o.catch_up(7);
+        assert!(o.give(1, 7));
+        o.caught_up(7);
+        assert!(o.has(1, 7) && !o.has(1, 8));
+        o.stored(1, &[8], false);
+        assert!(o.has(1, 7) && o.has(1, 8));
+        o.written(&[1]);
+        assert!(o.has(1, 9), "somebody has acknowledged it");
     }
 
     #[test]

@@ -29,6 +29,9 @@ const PURGE: Duration = Duration::from_millis(5);
 /// How long lazy values may wait.
 const LAZY: Duration = Duration::from_secs(1);
 
+/// Of a value: owner, collection, key.
+pub(super) type Key = (String, &'static str, String);
+
 pub(super) struct Job {
     pub commit: Commit,
     pub size: usize,
@@ -51,8 +54,9 @@ pub(super) struct Writer {
     ids: Arc<Ids>,
     names: HashMap<String, i64>,
     pub(super) heads: HashMap<i64, u64>,
-    pub(super) lazy: BTreeMap<(String, &'static str, String), Vec<u8>>,
+    pub(super) lazy: BTreeMap<Key, Vec<u8>>,
     /// Of the transaction in the making.
+    pub(super) overtaken: Vec<(Key, Vec<u8>)>,
     pub(super) fresh: Vec<(i64, u64, Entry)>,
     fresh_dedup: Vec<([u8; 16], i64)>,
     /// Kept messages that were delivered: (owner, seq).
@@ -93,6 +97,7 @@ pub(super) fn start(
         names: HashMap::new(),
         heads: HashMap::new(),
         lazy: BTreeMap::new(),
+        overtaken: Vec::new(),
         fresh: Vec::new(),
         fresh_dedup: Vec::new(),
         forgotten: Vec::new(),
@@ -184,6 +189,9 @@ impl Writer {
                 self.fresh_dedup.clear();
                 self.forgotten.clear();
                 self.counting.clear();
+                for (at, value) in self.overtaken.drain(..) {
+                    self.lazy.entry(at).or_insert(value);
+                }
                 self.names.clear();
                 self.heads.clear();
             }
@@ -265,6 +273,12 @@ impl Writer {
         }
     }
 
+    /// A value that waits is not to be written any more, if this transaction is made.
+    fn overtake(&mut self, owner: &str, collection: &'static str, key: &str) {
+        let at = (owner.to_owned(), collection, key.to_owned());
+        self.overtaken.extend(self.lazy.remove_entry(&at));
+    }
+
     fn apply(&mut self, op: &Op, stream: Option<i64>) -> rusqlite::Result<Option<Stored>> {
         match op {
             Op::Lazy { .. } => self.keep_lazy(op),
@@ -274,7 +288,7 @@ impl Writer {
                 key,
                 value,
             } => {
-                self.lazy.remove(&(owner.clone(), *collection, key.clone()));
+                self.overtake(owner, collection, key);
                 put(&self.connection, collection, owner, key, value)?;
             }
             Op::Delete {
@@ -282,6 +296,7 @@ impl Writer {
                 owner,
                 key,
             } => {
+                self.overtake(owner, collection, key);
                 self.connection
                     .prepare_cached(
                         "DELETE FROM kv WHERE owner = ?1 AND collection = ?2 AND key = ?3",
@@ -427,6 +442,7 @@ impl Writer {
 
     /// After the commit: what was appended becomes visible.
     fn settle(&mut self) {
+        self.overtaken.clear();
         let mut tail = lock(&self.tail);
         for (owner, seq, entry) in self.fresh.drain(..) {
             tail.last = tail.last.max(entry.message);
@@ -565,7 +581,12 @@ fn put(
         .map(drop)
 }
 
-fn put_stream(connection: &Connection, stream: i64, h: u64, time_ms: i64) -> rusqlite::Result<()> {
+pub(super) fn put_stream(
+    connection: &Connection,
+    stream: i64,
+    h: u64,
+    time_ms: i64,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO streams VALUES (?1, ?2, ?3)

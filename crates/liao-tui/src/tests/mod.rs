@@ -1,9 +1,9 @@
 //! The screen without a terminal: a stage with a fixed day, a small disk and no network.
 
+mod day;
 mod large;
 mod screens;
 mod tables;
-mod use_;
 
 use crate::app::{App, Effect, Input};
 use crate::i18n::Lang;
