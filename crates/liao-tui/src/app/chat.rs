@@ -166,6 +166,7 @@ impl App {
         if message.outgoing {
             return;
         }
+        self.typing.retain(|(who, _)| *who != message.peer);
         let here = self.open.as_ref() == Some(&message.peer) && self.focus == Focus::Chat;
         if here && first && !self.looked_at {
             self.model.window(&message.peer).divide(1);
