@@ -272,7 +272,7 @@ pub static ALL: &[Row] = &[
     Row {
         names: ["edit", "改"],
         place: Place::Account,
-        form: Form::Plain,
+        form: Form::Any,
         arguments: "TEXT",
         what: |w| w.c_edit,
         parse: |t| one(t).map(|t| Line::Act(Act::Edit(t))),
@@ -280,7 +280,7 @@ pub static ALL: &[Row] = &[
     Row {
         names: ["recall", "撤回"],
         place: Place::Account,
-        form: Form::Plain,
+        form: Form::Any,
         arguments: "",
         what: |w| w.c_recall,
         parse: |_| Some(Line::Act(Act::Recall)),
@@ -288,7 +288,7 @@ pub static ALL: &[Row] = &[
     Row {
         names: ["reply", "回复"],
         place: Place::Account,
-        form: Form::Plain,
+        form: Form::Any,
         arguments: "TEXT",
         what: |w| w.c_reply,
         parse: |t| one(t).map(|t| Line::Act(Act::Reply(t))),
@@ -296,7 +296,7 @@ pub static ALL: &[Row] = &[
     Row {
         names: ["react", "回应"],
         place: Place::Account,
-        form: Form::Plain,
+        form: Form::Any,
         arguments: "[👍]",
         what: |w| w.c_react,
         parse: |t| Some(Line::Act(Act::React(one(t)))),
@@ -304,7 +304,7 @@ pub static ALL: &[Row] = &[
     Row {
         names: ["nudge", "抖动"],
         place: Place::Account,
-        form: Form::Plain,
+        form: Form::Any,
         arguments: "",
         what: |w| w.c_nudge,
         parse: |_| Some(Line::Act(Act::Nudge)),
@@ -312,7 +312,7 @@ pub static ALL: &[Row] = &[
     Row {
         names: ["block", "屏蔽"],
         place: Place::Account,
-        form: Form::Plain,
+        form: Form::Any,
         arguments: "NAME",
         what: |w| w.c_block,
         parse: |t| one(t).map(|t| Line::Act(Act::Block(t, true))),
@@ -320,7 +320,7 @@ pub static ALL: &[Row] = &[
     Row {
         names: ["unblock", "解除屏蔽"],
         place: Place::Account,
-        form: Form::Plain,
+        form: Form::Any,
         arguments: "NAME",
         what: |w| w.c_unblock,
         parse: |t| one(t).map(|t| Line::Act(Act::Block(t, false))),

@@ -1,5 +1,6 @@
 //! The screen's state, and what changes it: events, keys and answers go in, effects come out (Elm form). No I/O here.
 
+mod about;
 mod actions;
 mod chat;
 mod choice;
@@ -249,6 +250,9 @@ pub struct App {
     show_book: bool,
     /// Availability and status line, as the person chose them.
     presence: (Option<Show>, Option<String>),
+    about: Option<about::About>,
+    /// Whom we told that we type.
+    told_typing: Option<Peer>,
     /// Who types, and until when that is believed.
     typing: Vec<(Peer, i64)>,
     /// The last key, in milliseconds since 1970.
@@ -294,6 +298,8 @@ impl App {
             book: Vec::new(),
             show_book: false,
             presence: (None, None),
+            about: None,
+            told_typing: None,
             typing: Vec::new(),
             used_ms: 0,
             idle: false,
@@ -366,6 +372,7 @@ impl App {
             Input::Tick => {}
         }
         self.seen();
+        self.tell_typing();
         if !told {
             self.arrange();
         }

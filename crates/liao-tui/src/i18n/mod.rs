@@ -40,7 +40,7 @@ texts! {
     is_here, is_gone, is_state, how_to_answer, older_there,
     edited, took_back, reacted, nudged, nothing_to_change,
     // What a message has beside its words.
-    recalled_mine, edited_mark, types_now,
+    recalled_mine, about_reply, about_edit, about_react, k_reply, k_edit, k_recall, k_react, edited_mark, types_now,
     // The table of commands.
     a_name, a_text, a_address, a_words, a_number, c_to, c_who, c_add, c_accept, c_decline, c_remove, c_online,
     c_away, c_busy, c_history, c_read, c_edit, c_recall, c_reply, c_react, c_nudge, c_block, c_unblock, c_search, c_pin, c_mute, c_book, c_theme, c_notify, c_mouse, c_notices, c_help,

@@ -545,3 +545,48 @@ fn what_a_message_has_beside_its_words_is_shown() {
     stage.event(Event::Nudge { peer: BOB.into() });
     assert!(stage.screen(120, 24).contains("bob shakes your window"));
 }
+
+#[test]
+fn the_last_words_are_edited_by_the_up_key_and_left_alone_by_escape() {
+    let mut stage = long(4);
+    stage.opens(BOB);
+    stage.press("Up");
+    assert_eq!(stage.app.composer.text(), "number 3.");
+    assert!(stage.screen(80, 24).contains("─ edit: number 3. ─"));
+    stage.press("Esc");
+    assert_eq!(stage.app.composer.text(), "");
+    assert!(stage.commands().is_empty());
+    stage.types("new words");
+    stage.press("Enter");
+    assert!(matches!(stage.commands()[..], [Command::Send { .. }]));
+}
+
+#[test]
+fn typing_is_told_once_and_ends_with_what_is_said() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.types("/he");
+    stage.press("Ctrl+U");
+    stage.types("hello");
+    stage.press("Enter");
+    stage.types("never mind");
+    stage.press("Ctrl+U");
+    stage.types("for ming, later");
+    stage.opens(MING);
+    let told: Vec<(&str, bool)> = stage
+        .done
+        .iter()
+        .filter_map(|e| match e {
+            Effect::Command(Command::Typing { to, composing }) => Some((to.as_str(), *composing)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        (BOB, true),
+        (BOB, true),
+        (BOB, false),
+        (BOB, true),
+        (BOB, false),
+    ];
+    assert_eq!(told, expected);
+}

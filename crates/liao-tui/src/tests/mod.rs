@@ -179,6 +179,8 @@ impl Stage {
     /// The commands that the backend got.
     pub fn commands(&self) -> Vec<&Command> {
         let commands = self.done.iter().filter_map(|e| match e {
+            // That we type is told beside everything else.
+            Effect::Command(Command::Typing { .. }) => None,
             Effect::Command(command) => Some(command),
             _ => None,
         });
