@@ -307,7 +307,7 @@ fn on_committed(
     let pending = &mut entity.queue[at];
     pending.done = true;
     match result {
-        Ok(committed) => number(state, &mut pending.releases, &committed),
+        Ok(committed) => number(server, state, &mut pending.releases, &committed),
         Err(error) => {
             tracing::error!(bare = %state.bare, %error, "a commit failed; the senders are told");
             let kind = match error {
@@ -332,7 +332,7 @@ fn on_committed(
 }
 
 /// Gives archived messages their numbers; turns them into what is written to each session.
-fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed) {
+fn number(server: &Server, state: &mut State, releases: &mut Vec<Release>, committed: &Committed) {
     for entry in std::mem::take(releases) {
         match entry {
             Release::Archived {
@@ -355,9 +355,10 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
                 // Who gets its messages by pages gets this, too, in its turn.
                 let copies = copies
                     .into_iter()
-                    .filter(|s| !state.offline.is_catching_up(*s));
+                    .filter(|s| !state.offline.is_catching_up(*s))
+                    .filter(|s| !state.offline.has(place.seq, *s));
                 let copies: Vec<u64> = copies.collect();
-                let sessions = now(state, sessions, place.seq, kept, &copies);
+                let sessions = now(server, state, sessions, place.seq, kept, &copies);
                 for session in copies {
                     let Some(s) = state.session(session) else {
                         continue;
@@ -399,7 +400,14 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
 
 /// The sessions that get a message now. Who is being handed what was kept gets it, too, in its turn; who came while it
 /// was committed must not miss it.
-fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool, copies: &[u64]) -> Vec<u64> {
+fn now(
+    server: &Server,
+    state: &mut State,
+    sessions: Vec<u64>,
+    seq: u64,
+    kept: bool,
+    copies: &[u64],
+) -> Vec<u64> {
     let known: Vec<u64> = sessions
         .into_iter()
         .filter(|id| state.sessions.iter().any(|s| s.id == *id))
@@ -410,7 +418,10 @@ fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool, copies: &[u6
         .filter(|id| !state.offline.is_catching_up(*id) && !state.offline.has(seq, *id))
         .collect();
     let all: Vec<u64> = sessions.iter().chain(copies).copied().collect();
-    state.offline.stored(seq, &all, kept);
+    if state.offline.stored(seq, &all, kept) {
+        // A page was faster than this report.
+        server.post(state.bare.clone(), Item::Written(Vec::new()));
+    }
     if known.is_empty() {
         let reachable = state.sessions.iter().filter(|s| s.is_reachable());
         for id in reachable.map(|s| s.id).collect::<Vec<_>>() {

@@ -34,6 +34,8 @@ pub struct Window {
     pub newer: bool,
     /// The first line that was not read when the conversation was opened.
     pub first_unread: Option<u64>,
+    /// Its message's id: the line may be read again from the disk.
+    divided: Option<String>,
 }
 
 impl Window {
@@ -107,18 +109,35 @@ impl Window {
             .filter(|l| l.n.is_none() && l.message.time_ms >= begins && !in_page(l))
             .collect();
         self.expected = false;
+        let divided = self.divided.take();
         self.fill(page, older, false);
         self.lines.extend(under_way);
         self.divide(unread);
+        if unread == 0
+            && let Some(id) = divided
+        {
+            let same = |l: &&Line| !l.message.outgoing && l.message.id == id;
+            self.first_unread = self.lines.iter().find(same).map(|l| l.key);
+            self.divided = Some(id);
+        }
+    }
+
+    /// What is here may lack something, or stand in another order than on the disk: it is read again when it is
+    /// looked at.
+    pub fn close(&mut self) {
+        self.lines.clear();
+        (self.open, self.first_unread) = (false, None);
     }
 
     /// Says how many messages of the other side, counted from the end, were not read.
     pub fn divide(&mut self, unread: usize) {
         let others = self.lines.iter().rev().filter(|l| !l.message.outgoing);
-        self.first_unread = match unread {
+        let first = match unread {
             0 => None,
-            unread => others.take(unread).last().map(|l| l.key),
+            unread => others.take(unread).last(),
         };
+        self.divided = first.map(|l| l.message.id.clone());
+        self.first_unread = first.map(|l| l.key);
     }
 
     /// Begins anew with a stretch from the middle.
@@ -191,6 +210,15 @@ impl Window {
         self.lines.iter().rev().find_map(|l| l.n)
     }
 
+    /// A message has a new form.
+    pub(super) fn change(&mut self, message: &Message) {
+        let same =
+            |l: &&mut Line| l.message.outgoing == message.outgoing && l.message.id == message.id;
+        if let Some(line) = self.lines.iter_mut().rev().find(same) {
+            line.message.clone_from(message);
+        }
+    }
+
     /// A message of ours has come further; `false`: it is not in this stretch.
     pub(super) fn advance(&mut self, id: &str, state: &State) -> bool {
         let ours = |l: &&mut Line| l.message.outgoing && l.message.id == id;
@@ -224,6 +252,7 @@ mod tests {
             text: id.into(),
             time_ms: 0,
             delayed: false,
+            ..Message::default()
         }
     }
 

@@ -6,7 +6,7 @@ use super::session::{Asked, Session};
 use super::{history, incoming};
 use crate::backend::{Event, Peer};
 use crate::features::archive::{self, Fin, Found, Range};
-use crate::features::{ids, markers, receipts};
+use crate::features::{Change, ids, markers, receipts};
 use crate::store::{ArchivePage, Arrival, Arriving, Before, Gap};
 use liao_proto::jid::BareJid;
 use liao_proto::ns;
@@ -282,6 +282,9 @@ impl Session<'_> {
             if !(ours || to_us) || matches!(stanza.type_str(), "error" | "groupchat") {
                 return None;
             }
+            if Change::read(stanza).is_some() {
+                return None;
+            }
             let mut message = incoming::message(stanza, &self.bare, ours)?;
             message.time_ms = found.forwarded.time_ms.unwrap_or(message.time_ms);
             message.delayed = true;
@@ -336,11 +339,7 @@ impl Session<'_> {
             }
             self.tell_found(item, arrival).await;
         }
-        for stanza in all() {
-            if !matches!(stanza.type_str(), "error" | "groupchat") {
-                self.notices(stanza, is_ours(stanza, &self.bare)).await;
-            }
-        }
+        self.effects(&found, true).await;
         let ids: Vec<String> = found.into_iter().map(|f| f.id).collect();
         match it.up.page(&fin, &ids, last_ms) {
             Next::Ask => {
@@ -360,6 +359,23 @@ impl Session<'_> {
                 self.end_of_catching_up((!it.quiet || it.new > 0).then_some(it.new))
                     .await;
             }
+        }
+    }
+
+    /// What the messages of a page say about others; `all`: receipts and markers, too.
+    async fn effects(&mut self, found: &[Found], all: bool) {
+        for forwarded in found.iter().map(|f| &f.forwarded) {
+            let Some(stanza) = &forwarded.stanza else {
+                continue;
+            };
+            if matches!(stanza.type_str(), "error" | "groupchat") {
+                continue;
+            }
+            let ours = is_ours(stanza, &self.bare);
+            if all {
+                self.notices(stanza, ours).await;
+            }
+            self.changed(stanza, ours, forwarded.time_ms).await;
         }
     }
 
@@ -482,6 +498,7 @@ impl Session<'_> {
         let begins = fin.complete || first.is_none_or(|(id, _)| id == gap.before_id);
         let store = &self.program.xmpp.store;
         let kept = store.older(me, &gap, &want.peer, &items, first, begins);
+        self.effects(found, false).await;
         match kept {
             Ok(()) => self.serve(want, pages).await,
             Err(_) => self.tell_history(want).await,

@@ -3,6 +3,7 @@
 mod archive;
 mod asked;
 mod catchup;
+mod changes;
 mod connect;
 mod contacts;
 mod heard;
@@ -15,7 +16,7 @@ mod said;
 mod session;
 
 use crate::backend::{
-    Backend, Command, Event, Failure, Inner, Link, Message, Older, Peer, State, link,
+    Backend, Command, Event, Failure, Inner, Link, Message, More, Older, Peer, Reply, State, link,
 };
 use crate::store::{Account, Agent, Before, Store};
 use crate::{now_ms, random_id};
@@ -152,9 +153,12 @@ impl Program {
     }
 
     /// Puts a message into the outbox; `None` and a word if the disk does not take it.
-    async fn queue(&mut self, id: String, to: Peer, text: String) -> Option<Message> {
-        let (events, said) = (&self.inner.events, &mut self.said);
-        keep(&self.xmpp, events, said, id, to, text).await
+    async fn queue(
+        &mut self,
+        said: (String, Peer, String),
+        reply: Option<Reply>,
+    ) -> Option<Message> {
+        keep(&self.xmpp, &self.inner.events, &mut self.said, said, reply).await
     }
 
     /// Whether something in the outbox may have been said before: by a connection that broke, or by a program that
@@ -245,8 +249,17 @@ impl Program {
 async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, command: Command) {
     let event = match command {
         Command::Send { id, to, text } => {
-            return drop(keep(xmpp, events, said, id, to, text).await);
+            return drop(keep(xmpp, events, said, (id, to, text), None).await);
         }
+        Command::Reply { id, to, text, of } => {
+            let reply = changes::quoted(xmpp, &to, &of);
+            return drop(keep(xmpp, events, said, (id, to, text), reply).await);
+        }
+        Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
+            changes::act(xmpp, said, command).map_or_else(Event::Notice, changes::Act::event)
+        }
+        // Nobody waits for it later.
+        Command::Typing { .. } => return,
         Command::Read { peer } => return saw(xmpp, events, &peer).await,
         Command::History {
             peer,
@@ -263,9 +276,8 @@ async fn keep(
     xmpp: &Xmpp,
     events: &mpsc::Sender<Event>,
     said: &mut Said,
-    id: String,
-    peer: Peer,
-    text: String,
+    (id, peer, text): (String, Peer, String),
+    reply: Option<Reply>,
 ) -> Option<Message> {
     let message = Message {
         peer,
@@ -274,6 +286,10 @@ async fn keep(
         text,
         time_ms: now_ms(),
         delayed: false,
+        more: More {
+            reply,
+            ..More::default()
+        },
     };
     let kept = xmpp.store.queue(&xmpp.account.jid, &message);
     let state = match &kept {

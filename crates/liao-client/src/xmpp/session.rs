@@ -1,11 +1,12 @@
 //! A bound session: the loop over stanzas, commands and time; what it does with them is in the files beside it.
 
 use super::archive::Archive;
+use super::changes::{self, Signs};
 use super::managed::Managed;
 use super::outbox::Pings;
 use super::{Ended, Program, connect};
 use crate::backend::{Command, Event, State};
-use crate::features::carbons;
+use crate::features::{block, carbons};
 use crate::random_id;
 use liao_net::{Progress, Wire};
 use liao_proto::jid::BareJid;
@@ -77,6 +78,10 @@ pub(super) enum Asked {
     Features,
     /// For a page of the archive.
     Page,
+    /// Whom we hear nothing of.
+    Blocked,
+    /// To hear nothing of somebody, or to hear of them again.
+    Block,
 }
 
 pub struct Session<'a> {
@@ -86,6 +91,7 @@ pub struct Session<'a> {
     pub(super) carried: Carried,
     pub(super) pings: Pings,
     pub(super) archive: Archive,
+    pub(super) signs: Signs,
     /// Questions under way, by the id of the IQ.
     pub(super) asked: HashMap<String, Asked>,
     /// Ids of IQs begin with it, so that nobody else can guess them.
@@ -108,6 +114,7 @@ impl<'a> Session<'a> {
             carried,
             pings: Pings::default(),
             archive: Archive::default(),
+            signs: Signs::default(),
             asked: HashMap::new(),
             tag: random_id(),
             number: 0,
@@ -166,6 +173,8 @@ impl<'a> Session<'a> {
                 let id = self.ask(Asked::Carbons);
                 self.queue(&carbons::enable(&id));
             }
+            let id = self.ask(Asked::Blocked);
+            self.queue(&block::list(&id));
             self.queue("<presence/>");
             self.tell_what_was_seen().await;
         }
@@ -283,14 +292,22 @@ impl<'a> Session<'a> {
 
     async fn command(&mut self, command: Command) {
         match command {
-            Command::Send { id, to, text } => {
-                if let Some(message) = self.program.queue(id, to, text).await
-                    && !self.archive.holds_the_outbox()
-                {
-                    self.write(&message);
-                }
+            Command::Send { id, to, text } => self.say((id, to, text), None).await,
+            Command::Reply { id, to, text, of } => {
+                let reply = changes::quoted(&self.program.xmpp, &to, &of);
+                self.say((id, to, text), reply).await;
             }
-            Command::Befriend { to, name } => self.befriend(&to, name.as_deref()).await,
+            Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
+                self.change(command).await;
+            }
+            Command::Nudge { to } => self.nudge(&to).await,
+            Command::Typing { to, composing } => self.type_to(&to, composing),
+            Command::Block { peer } => self.block(&peer, true),
+            Command::Unblock { peer } => self.block(&peer, false),
+            Command::Befriend { to, name, greeting } => {
+                self.befriend(&to, name.as_deref(), greeting.as_deref())
+                    .await;
+            }
             Command::Answer { to, accept } => self.answer_request(&to, accept),
             Command::Remove { to } => self.remove_contact(&to),
             Command::Presence { show, status } => self.be(show, status.as_deref()),

@@ -112,7 +112,8 @@ impl Offline {
 
     /// A message was archived for this account and handed to sessions (or to none). Numbers between the last
     /// one known and this are the account's own sent messages: all that comes to it passes here, in order.
-    pub fn stored(&mut self, seq: u64, sessions: &[u64], kept: bool) {
+    /// `true`: a page had brought it and it has arrived, so that the cursor may go on.
+    pub fn stored(&mut self, seq: u64, sessions: &[u64], kept: bool) -> bool {
         self.skip(self.head, seq);
         self.head = self.head.max(seq);
         if kept && seq > self.cursor {
@@ -121,6 +122,7 @@ impl Offline {
         if !sessions.is_empty() {
             self.given.entry(seq).or_default().extend(sessions);
         }
+        self.written.contains(&seq)
     }
 
     /// Numbers between these two, without them, are nothing to give.
@@ -230,11 +232,11 @@ impl Offline {
         self.skip(after, before);
     }
 
-    /// Moves over all that is done at the front.
+    /// Moves over all that is done at the front. Who was given what is not forgotten before its commit is reported.
     fn advance(&mut self) -> Option<Moved> {
         let before = self.cursor;
         let mut kept = Vec::new();
-        loop {
+        while self.cursor < self.head {
             let next = self.cursor + 1;
             if self.written.remove(&next) {
                 self.cursor = next;
@@ -244,8 +246,12 @@ impl Offline {
             }
             match self.skipped.first_key_value() {
                 Some((first, last)) if *first <= next => {
-                    self.cursor = self.cursor.max(*last);
+                    let last = *last;
                     self.skipped.pop_first();
+                    if last > self.head {
+                        self.skipped.insert(self.head + 1, last);
+                    }
+                    self.cursor = self.cursor.max(last.min(self.head));
                 }
                 _ => break,
             }
@@ -293,11 +299,28 @@ mod tests {
     }
 
     #[test]
+    fn the_cursor_waits_for_the_report_of_what_a_page_brought() {
+        let mut o = Offline::default();
+        o.catch_up(7);
+        assert!(o.give(1, 7));
+        o.caught_up(7);
+        assert!(o.written(&[1]).is_none());
+        assert!(o.has(1, 7), "the report comes now: it has it");
+        assert!(o.stored(1, &[8], false), "the cursor is to go on");
+        assert_eq!(o.written(&[]).map(|m| m.cursor), Some(1));
+    }
+
+    #[test]
     fn a_million_sent_messages_are_one_step() {
         let mut o = Offline::default();
         o.stored(1_000_001, &[7], false);
         assert_eq!(o.written(&[1_000_001]).map(|m| m.cursor), Some(1_000_001));
         o.passed(1_000_001, 2_000_000);
+        assert!(
+            o.written(&[]).is_none(),
+            "not over what has not been reported"
+        );
+        o.set_head(1_999_999);
         o.passed(1_500_000, 1_700_000);
         assert_eq!(o.written(&[]).map(|m| m.cursor), Some(1_999_999));
     }

@@ -42,6 +42,7 @@ impl App {
         if self.open.as_ref() == Some(peer) {
             return;
         }
+        self.drop_about();
         self.keep_draft();
         self.composer = self.drafts.remove(peer).unwrap_or_default();
         self.open = Some(peer.clone());
@@ -83,6 +84,20 @@ impl App {
                 self.model.window(&peer).expect();
             }
             self.effects.push(Effect::Load(peer, page, count));
+        }
+    }
+
+    /// Much was said while we were away: the disk has it in the archive's order.
+    pub(super) fn caught_up(&mut self) {
+        let open = self.open.clone();
+        let others = self.model.people.iter_mut();
+        others
+            .filter(|(peer, _)| open.as_ref() != Some(peer))
+            .for_each(|(_, person)| person.window.close());
+        if let Some(peer) =
+            open.filter(|_| self.chat.anchor.is_none() && self.chat.selected.is_none())
+        {
+            self.load(peer, Page::Newest, PAGE);
         }
     }
 
@@ -152,6 +167,7 @@ impl App {
         if message.outgoing {
             return;
         }
+        self.typing.retain(|(who, _)| *who != message.peer);
         let here = self.open.as_ref() == Some(&message.peer) && self.focus == Focus::Chat;
         if here && first && !self.looked_at {
             self.model.window(&message.peer).divide(1);
@@ -201,18 +217,26 @@ impl App {
             text: text.clone(),
             time_ms: self.now_ms,
             delayed: false,
+            ..Message::default()
         };
-        self.model.say(&message);
-        self.list.stale = true;
-        if self.model.me.is_none() && self.talk == Talk::Account {
-            self.say(self.words.kept);
-        }
+        self.said(&message);
         self.effects.push(Effect::Command(Command::Send {
             id,
             to: to.clone(),
             text,
         }));
-        if self.open.as_ref() == Some(&to) {
+    }
+
+    /// Shows what we say before anyone has taken it.
+    pub(super) fn said(&mut self, message: &Message) {
+        self.model.say(message);
+        self.list.stale = true;
+        if self.model.me.is_none() && self.talk == Talk::Account {
+            self.say(self.words.kept);
+        }
+        // What is said ends the typing by itself.
+        self.told_typing = self.told_typing.take().filter(|to| *to != message.peer);
+        if self.open.as_ref() == Some(&message.peer) {
             self.go_to_end();
         }
     }
@@ -321,9 +345,9 @@ impl App {
             return;
         }
         if by < 0 && older && at < screen * 2 {
-            if let Some(n) = oldest {
-                self.load(peer.clone(), Page::Before(n), PAGE);
-            }
+            // Without a place nothing was read from the disk yet.
+            let page = oldest.map_or(Page::Newest, Page::Before);
+            self.load(peer.clone(), page, PAGE);
         } else if by > 0
             && newer
             && at + screen >= count

@@ -1,5 +1,6 @@
 //! The plain form: lines in, lines out; everything can be done without a screen.
 
+mod acts;
 mod input;
 mod show;
 
@@ -11,7 +12,7 @@ use liao_client::{
     Command, Event, Failure, Link, Message, Model, Peer, State, Store, now_ms, random_id,
 };
 use show::{Form, Screen};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -53,6 +54,8 @@ struct View {
     current: Option<Peer>,
     /// Lines for the first who speaks.
     early: VecDeque<String>,
+    /// The last message of each conversation, ours and theirs.
+    latest: HashMap<(Peer, bool), String>,
     commands: VecDeque<Command>,
     on_the_way: HashSet<String>,
     told_kept: bool,
@@ -81,6 +84,7 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         terminal,
         model: Model::default(),
         early: VecDeque::new(),
+        latest: HashMap::new(),
         commands: VecDeque::new(),
         on_the_way: HashSet::new(),
         told_kept: false,
@@ -208,6 +212,10 @@ impl View {
                 }
             }
         }
+        if let Event::Message(message) = &event {
+            let key = (message.peer.clone(), message.outgoing);
+            self.latest.insert(key, message.id.clone());
+        }
         match event {
             Event::Message(message) if !message.outgoing => {
                 self.heard(&message.peer);
@@ -248,7 +256,7 @@ impl View {
     /// Not everything that happens is worth a line.
     fn is_news(&self, event: &Event) -> bool {
         match event {
-            Event::Contact(_) => self.screen.form == Form::Json,
+            Event::Contact(_) | Event::Typing { .. } => self.screen.form == Form::Json,
             Event::Presence {
                 peer,
                 available,
@@ -304,7 +312,13 @@ impl View {
     }
 
     fn send(&mut self, to: Peer, text: String) {
+        self.say_to(to, text, None);
+    }
+
+    /// `of`: what it answers.
+    fn say_to(&mut self, to: Peer, text: String, of: Option<String>) {
         let id = random_id();
+        self.latest.insert((to.clone(), true), id.clone());
         self.on_the_way.insert(id.clone());
         if self.screen.form == Form::Json {
             let (peer, id, text) = (to.clone(), id.clone(), text.clone());
@@ -315,6 +329,7 @@ impl View {
                 text,
                 time_ms: now_ms(),
                 delayed: false,
+                ..Message::default()
             };
             let _ = self.screen.message(&message, self.model.name(&to), false);
         }
@@ -322,7 +337,10 @@ impl View {
             self.told_kept = true;
             self.say(self.words.kept);
         }
-        self.commands.push_back(Command::Send { id, to, text });
+        self.commands.push_back(match of {
+            Some(of) => Command::Reply { id, to, text, of },
+            None => Command::Send { id, to, text },
+        });
     }
 
     /// Whom a name means: somebody here, the address book, or an address.
@@ -397,6 +415,7 @@ impl View {
             Line::Who => self.who(),
             Line::Help => self.help(),
             Line::History(count) => self.history(count),
+            Line::Act(act) => self.act(act),
             Line::Read(name) => self.with(&name, |peer| Command::Read { peer }),
             Line::Quit => {
                 let goodbye = self.current.clone();
@@ -422,7 +441,11 @@ impl View {
                     _ => self.wrong(&fill(self.words.book_missing, &[&name])),
                 }
             }
-            Line::Befriend(to, name) => self.commands.push_back(Command::Befriend { to, name }),
+            Line::Befriend(to, name) => self.commands.push_back(Command::Befriend {
+                to,
+                name,
+                greeting: None,
+            }),
             Line::Answer(name, accept) => self.with(&name, |to| Command::Answer { to, accept }),
             Line::Remove(name) => self.with(&name, |to| Command::Remove { to }),
             Line::Presence(show, status) => {
