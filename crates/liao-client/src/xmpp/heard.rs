@@ -100,9 +100,7 @@ impl Session<'_> {
         if matches!(kept, Ok(Arrival::New) | Err(_)) {
             self.answered_elsewhere(&new.message).await;
             let event = Event::Message(new.message);
-            if let Some(event) = self.archive.hold(new.archive_id, event) {
-                self.program.tell(event).await;
-            }
+            self.show(new.archive_id, event).await;
         }
     }
 

@@ -20,6 +20,7 @@ use crate::backend::{
 };
 use crate::store::{Account, Agent, Before, Store};
 use crate::{now_ms, random_id};
+use archive::Held;
 use liao_net::resolve::Target;
 use liao_proto::jid::BareJid;
 use said::Said;
@@ -98,6 +99,13 @@ impl Program {
     }
 
     async fn run(&mut self) -> Result<(), Failure> {
+        let result = self.connections().await;
+        self.let_go().await;
+        result
+    }
+
+    /// One connection after the other, until one of the two sides wants no more.
+    async fn connections(&mut self) -> Result<(), Failure> {
         let jid = BareJid::new(self.me()).ok();
         let Some(jid) = jid.filter(|j| j.node().is_some()) else {
             let words = format!("{:?} is no address such as name@server", self.me());
@@ -125,6 +133,9 @@ impl Program {
             .await;
             let until = Instant::now() + Duration::from_secs(retry_s);
             pause_s = (pause_s * 2).min(PAUSE_S);
+            if Duration::from_secs(retry_s) > archive::HOLD {
+                self.let_go().await;
+            }
             loop {
                 tokio::select! {
                     () = sleep_until(until) => break,
@@ -135,6 +146,14 @@ impl Program {
                     }
                 }
             }
+        }
+    }
+
+    /// What waited for older messages is shown without them.
+    async fn let_go(&mut self) {
+        let held = self.carried.as_mut().and_then(|c| c.held.take());
+        for event in held.into_iter().flat_map(Held::events) {
+            self.tell(event).await;
         }
     }
 
@@ -211,7 +230,11 @@ impl Program {
             tokio::select! {
                 result = &mut connecting => break result,
                 command = self.inner.commands.recv() => match command {
-                    None | Some(Command::Quit { .. }) => return Ended::Asked,
+                    None | Some(Command::Quit { .. }) => {
+                        drop(connecting);
+                        self.carried = carried;
+                        return Ended::Asked;
+                    }
                     Some(Command::Finish) => self.finishing = true,
                     Some(command) => {
                         aside(&self.xmpp, &self.inner.events, &mut self.said, command).await;

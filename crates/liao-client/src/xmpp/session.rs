@@ -1,6 +1,6 @@
 //! A bound session: the loop over stanzas, commands and time; what it does with them is in the files beside it.
 
-use super::archive::Archive;
+use super::archive::{Archive, Held};
 use super::changes::{self, Signs};
 use super::managed::Managed;
 use super::outbox::Pings;
@@ -38,6 +38,8 @@ pub struct Carried {
     pub(super) archived: Option<bool>,
     /// Nothing of the archive is missing, and what comes by itself follows.
     pub(super) whole: bool,
+    /// What came by itself and is shown behind what is still to be fetched.
+    pub(super) held: Option<Held>,
     /// How far friendship goes: subscription and whether we asked.
     pub(super) friends: HashMap<String, (String, bool)>,
     /// Resources by which a contact is online.
@@ -131,8 +133,9 @@ impl<'a> Session<'a> {
             Some(ended) => ended,
             None => self.talk().await,
         };
-        if let Ended::Lost(_) = ended {
-            self.program.carried = Some(self.carried);
+        match ended {
+            Ended::Lost(_) => self.program.carried = Some(self.carried),
+            _ => self.let_go().await,
         }
         ended
     }
@@ -147,6 +150,7 @@ impl<'a> Session<'a> {
         }
         self.carried.full = old.full;
         self.carried.carbons = start.carbons;
+        self.carried.held = old.held;
         let listen = self.program.xmpp.listen;
         if let Managing::Enabled(sm_id) = &start.managed {
             self.carried.managed = Some(Managed::enabled(sm_id.clone()));
@@ -167,6 +171,7 @@ impl<'a> Session<'a> {
             self.open_the_archive();
         } else {
             self.carried.archived = Some(false);
+            self.let_go().await;
         }
         if listen {
             if !self.carried.carbons {
@@ -201,6 +206,8 @@ impl<'a> Session<'a> {
         // Pages that were under way are asked for again.
         if self.program.xmpp.listen && !self.carried.whole && self.carried.archived != Some(false) {
             self.open_the_archive();
+        } else {
+            self.let_go().await;
         }
         self.tell_what_was_seen().await;
         self.empty_the_outbox().await;
@@ -220,7 +227,9 @@ impl<'a> Session<'a> {
                 } else {
                     SILENCE
                 };
-            let waiting = self.archive.due().map_or(waiting, |due| due.min(waiting));
+            let held = self.carried.held.as_ref().map(Held::until);
+            let due = [self.archive.due(), held].into_iter().flatten();
+            let waiting = due.fold(waiting, Instant::min);
             let room = self.wire.queued_bytes() < QUEUED_BYTES;
             tokio::select! {
                 progress = self.wire.next() => match progress {
