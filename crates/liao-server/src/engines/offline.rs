@@ -139,14 +139,12 @@ impl Offline {
         self.given.get(&seq).is_some_and(|s| s.contains(&session))
     }
 
-    /// A session is to get what was kept, from the beginning.
+    /// A session is to get what was kept, from the beginning; if it gets pages already, they go on: it has been given
+    /// all that they passed.
     pub fn catch_up(&mut self, session: u64) {
         let (joined, upto) = (self.head, self.cursor);
-        let pages = self
-            .catching
-            .entry(session)
-            .or_insert(Pages { joined, upto });
-        pages.upto = pages.upto.min(upto);
+        let pages = Pages { joined, upto };
+        self.catching.entry(session).or_insert(pages);
     }
 
     /// Whether a session gets its messages by pages at the moment.
@@ -308,6 +306,22 @@ mod tests {
         assert!(o.has(1, 7), "the report comes now: it has it");
         assert!(o.stored(1, &[8], false), "the cursor is to go on");
         assert_eq!(o.written(&[]).map(|m| m.cursor), Some(1));
+    }
+
+    #[test]
+    fn pages_never_go_back_to_what_a_session_was_given() {
+        let mut o = Offline::default();
+        o.stored(1, &[8], false);
+        o.catch_up(7);
+        o.stored(2, &[8], false);
+        assert!(o.give(1, 7) && o.give(2, 7));
+        o.came_to(7, 2);
+        // Another session dies with what it was given.
+        o.withdraw(8);
+        o.catch_up(7);
+        assert_eq!(o.upto(7), Some(2));
+        o.written(&[1, 2]);
+        assert_eq!(o.upto(7), Some(2), "or 2 would be given again");
     }
 
     #[test]
