@@ -48,9 +48,9 @@ pub struct Session {
     pub directed: HashSet<Jid>,
     /// It wants copies of what the account's other sessions send and get (XEP-0280).
     pub carbons: bool,
-    /// It reads the archive by itself from the moment it was bound: nothing archived is handed out to it
+    /// It reads by itself what was archived up to this number, when it was bound: that is not handed out to it
     /// (XEP-0386 section 3.2).
-    pub reads_archive: bool,
+    pub reads_archive: u64,
     /// One more of these for each query of the archive under way.
     pub queries: Arc<()>,
     /// Resolves when the last query of the archive is answered: one at a time, in order.
@@ -292,7 +292,7 @@ fn bind(
         interested: false,
         directed: HashSet::new(),
         carbons: false,
-        reads_archive: false,
+        reads_archive: 0,
         queries: Arc::default(),
         last_query: None,
         told_of: BTreeSet::new(),

@@ -25,8 +25,12 @@ pub const AUTH_PAUSE_S: u64 = 60;
 pub const AUTH_AT_ONCE: u32 = 50;
 /// Accounts and addresses whose failed logins are remembered, about 100 bytes each.
 pub const AUTH_REMEMBERED: usize = 50_000;
-/// Bytes that wait for one session; who reads slower than this loses the session, not the others.
+/// Bytes that wait for one session. From a quarter of it on what is archived waits in the archive; who does not read
+/// what is in no archive loses the session, not the others.
 pub const MAILBOX_BYTES: usize = 2 * 1024 * 1024;
+/// What reaches a session out of the archive within so many milliseconds, and came while the session was there, is not
+/// called delayed (XEP-0203): it only went round a page that was being read.
+pub const LIVE_MS: i64 = 5_000;
 /// Bytes of a session's own stanzas that are being worked on; then its socket is not read.
 pub const IN_FLIGHT_BYTES: usize = 1024 * 1024;
 /// Contacts in one roster.

@@ -126,7 +126,7 @@ pub fn run(
         held: None,
         seqs: Vec::new(),
         heard: Instant::now(),
-        stuck: false,
+        stuck: None,
         broken: false,
         answered: 0,
     };
@@ -195,7 +195,7 @@ struct Session {
     /// Archived messages in the wire's buffer.
     seqs: Vec<u64>,
     heard: Instant,
-    stuck: bool,
+    stuck: Option<u64>,
     /// A stream error was queued: only the end is left.
     broken: bool,
     /// Of the client's stanzas, those handled whose answers are on the wire, too.
@@ -291,7 +291,7 @@ impl Session {
             tokio::spawn(farewell_owned(old));
         }
         (self.peer, self.held) = (resume.peer, Some(resume.held));
-        (self.heard, self.stuck) = (Instant::now(), false);
+        (self.heard, self.stuck) = (Instant::now(), None);
         self.note();
         let (handled, _) = self.mailbox.handled();
         let Some(acks) = &mut self.acks else { return };
@@ -408,7 +408,7 @@ impl Session {
     fn progress(&mut self, progress: Result<Progress, WireError>) -> Next {
         match progress {
             Ok(Progress::Flushed) => {
-                self.stuck = false;
+                self.stuck = None;
                 if !self.seqs.is_empty() {
                     let seqs = std::mem::take(&mut self.seqs);
                     self.server.post(self.full.to_bare(), Item::Written(seqs));
@@ -644,16 +644,18 @@ impl Session {
     /// Once a minute: a stalled write, or a client that is silent for too long.
     fn tick(&mut self) -> Next {
         if self.wire.queued_bytes() > 0 {
-            if self.stuck && self.is_resumable() {
+            let written = self.wire.written_bytes();
+            let stuck = self.stuck == Some(written);
+            if stuck && self.is_resumable() {
                 return Next::Lost;
             }
-            if self.stuck {
+            if stuck {
                 return Next::Fail(End {
                     condition: "resource-constraint",
                     text: "nothing can be written to you",
                 });
             }
-            self.stuck = true;
+            self.stuck = Some(written);
         }
         let silent = self.heard.elapsed().as_secs();
         if silent > 2 * self.server.bounds.idle_ping_s {

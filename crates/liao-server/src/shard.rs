@@ -1,17 +1,18 @@
 //! One shard: a task that owns the entities of its share of the addresses; nothing in them is locked. Runs their items,
 //! commits and releases what comes of it, in order, and hands out what was kept for those who were away.
 
+use crate::catching_up;
 use crate::engines;
-use crate::entity::{Behind, Entity, Item, Pending, Session, State};
+use crate::entity::{Behind, Entity, Item, Pending, State};
 use crate::hooks::{Effects, Later, Release};
 use crate::limits;
 use crate::modules;
+
 use crate::server::{Server, ToShard};
-use crate::store::{Archived, At, Commit, CommitError, Committed, Op, PageQuery};
-use bytes::Bytes;
+use crate::store::{At, Commit, CommitError, Committed, Op, PageQuery};
 use liao_proto::jid::BareJid;
 use liao_proto::stanza::ErrorKind;
-use liao_proto::xep::{delay, forward};
+use liao_proto::xep::forward;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -37,7 +38,7 @@ pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard
             ToShard::Page(bare, span, page) => {
                 if let Some(entity) = entities.get_mut(&bare) {
                     entity.reading = false;
-                    on_page(&server, entity, span, page.map(|p| p.rows));
+                    catching_up::on_page(&server, entity, span, page.map(|p| p.rows));
                     after(&server, &bare, entity);
                 }
             }
@@ -352,7 +353,10 @@ fn number(server: &Server, state: &mut State, releases: &mut Vec<Release>, commi
                     true => bytes,
                     false => forward::with_stanza_id(&bytes, &by, &place.id),
                 };
-                // Who gets its messages by pages gets this, too, in its turn.
+                // Who gets its messages by pages gets this, too, in its turn; so does who reads slowly, from now on.
+                for id in sessions.iter().chain(&copies) {
+                    catching_up::fall_behind(state, *id, place.seq);
+                }
                 let copies = copies
                     .into_iter()
                     .filter(|s| !state.offline.is_catching_up(*s))
@@ -492,24 +496,6 @@ fn release(server: &Arc<Server>, state: &mut State, pending: Pending) {
     }
 }
 
-/// The sessions that are being handed what was kept. Who can no longer get it drops out.
-fn catching(state: &mut State) -> impl Iterator<Item = &Session> {
-    for id in state.offline.catching() {
-        if !state
-            .sessions
-            .iter()
-            .any(|s| s.id == id && s.is_reachable())
-        {
-            state.offline.caught_up(id);
-        }
-    }
-    let offline = &state.offline;
-    state
-        .sessions
-        .iter()
-        .filter(|s| offline.is_catching_up(s.id))
-}
-
 /// Hooks change the state before the disk has agreed. If it did not, the store is asked again, between commits.
 fn reread(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
     if !entity.stale || entity.rereading || !entity.queue.is_empty() {
@@ -536,120 +522,8 @@ fn on_reread(entity: &mut Entity, ticket: u64, read: Option<Box<State>>) -> bool
     true
 }
 
-/// After anything: goes on handing out kept messages if there is room.
+/// After anything: asks the store again if it must, and goes on handing out kept messages.
 fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
     reread(server, bare, entity);
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    if entity.reading || !catching(state).any(|_| true) {
-        return;
-    }
-    // One slow reader does not hold up the others; when its mailbox has room, this comes here again.
-    let ready: Vec<u64> = catching(state)
-        .filter(|s| !s.mailbox.is_busy())
-        .map(|s| s.id)
-        .collect();
-    let from = ready.iter().filter_map(|s| state.offline.upto(*s)).min();
-    let Some(from) = from else {
-        return;
-    };
-    entity.reading = true;
-    let head = state.offline.head();
-    let query = PageQuery {
-        after: vec![At::Seq(from)],
-        undelivered: true,
-        limit: limits::OFFLINE_PAGE,
-        limit_bytes: limits::ARCHIVE_PAGE_BYTES,
-        ..PageQuery::default()
-    };
-    let (server, bare) = (server.clone(), bare.clone());
-    tokio::spawn(async move {
-        let page = server.store.page(bare.as_str(), query).await;
-        if let Err(error) = &page {
-            tracing::error!(%bare, %error, "kept messages cannot be read");
-        }
-        server.tell(bare.clone(), ToShard::Page(bare, [from, head], page.ok()));
-    });
-}
-
-/// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203), read from behind `from`, when the archive
-/// ended at `head`.
-fn on_page(
-    server: &Server,
-    entity: &mut Entity,
-    [from, head]: [u64; 2],
-    rows: Option<Vec<Archived>>,
-) {
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    let mut ids: Vec<u64> = catching(state).map(|s| s.id).collect();
-    // Who joined meanwhile begins before this page.
-    ids.retain(|id| state.offline.upto(*id).is_some_and(|upto| upto >= from));
-    if ids.is_empty() {
-        return;
-    }
-    let Some(rows) = rows else {
-        ids.iter().for_each(|id| state.offline.caught_up(*id));
-        return;
-    };
-    if rows.is_empty() {
-        state.offline.passed(from, head + 1);
-        for id in &ids {
-            state.offline.came_to(*id, head);
-            if state.offline.head() <= head {
-                state.offline.caught_up(*id);
-            }
-        }
-    }
-    // Who reads the archive by itself needs none of it (XEP-0386 section 3.2).
-    let (mut passed, mut last) = (Vec::new(), from);
-    for row in rows {
-        ids.retain(|id| state.session(*id).is_some_and(|s| !s.mailbox.is_busy()));
-        if ids.is_empty() {
-            break;
-        }
-        state.offline.passed(last, row.seq);
-        last = row.seq;
-        if row.kept {
-            state.offline.is_only_kept(row.seq);
-        }
-        let mut wanting = Vec::new();
-        let mut new = Vec::new();
-        for session in state.sessions.iter().filter(|s| ids.contains(&s.id)) {
-            if state.offline.upto(session.id).is_some_and(|u| u >= row.seq) {
-                wanting.push(session.id);
-                continue;
-            }
-            state.offline.came_to(session.id, row.seq);
-            if row.kept || !session.reads_archive {
-                wanting.push(session.id);
-                if state.offline.give(row.seq, session.id) {
-                    new.push(session.id);
-                }
-            }
-        }
-        if wanting.is_empty() {
-            passed.push(row.seq);
-        }
-        if new.is_empty() {
-            continue;
-        }
-        let bytes = again(&state.bare, &row);
-        for session in state.sessions.iter().filter(|s| new.contains(&s.id)) {
-            session.mailbox.push(bytes.clone(), Some(row.seq));
-        }
-    }
-    server.post(state.bare.clone(), Item::Written(passed));
-}
-
-/// A kept message as it is handed out later: with its id, and since when it waits (XEP-0203, XEP-0359).
-fn again(bare: &BareJid, row: &Archived) -> Bytes {
-    let stamp = delay::utc_from_ms(row.time_ms);
-    let delayed = forward::with_child(&row.stanza, &forward::delay(bare.domain().as_str(), &stamp));
-    match row.kept {
-        true => delayed,
-        false => forward::with_stanza_id(&delayed, bare.as_str(), &row.id),
-    }
+    catching_up::go_on(server, bare, entity);
 }

@@ -88,6 +88,74 @@ async fn a_device_that_does_not_read_holds_up_no_other() {
     drop(slow);
 }
 
+/// Reads messages up to the last one and acknowledges them; they come once and in order.
+async fn reads_all(client: &mut Client, mut handled: u32, count: usize) {
+    let mut next = 0;
+    while next < count {
+        let frame = client.next().await;
+        if frame.is("r", "urn:xmpp:sm:3") {
+            client
+                .send(&format!("<a xmlns='urn:xmpp:sm:3' h='{handled}'/>"))
+                .await;
+            continue;
+        }
+        if frame.ns() != "jabber:client" {
+            continue;
+        }
+        handled += 1;
+        let text = String::from_utf8_lossy(frame.bytes()).into_owned();
+        if frame.name() == "message" {
+            assert_eq!(between(&text, "<body>", " x"), next.to_string());
+            next += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_reads_slowly_or_has_lost_the_connection_gets_all_of_it_later() {
+    const MESSAGES: usize = 3_000;
+    let server = Server::start("behind", "");
+    server.add("anna", &[]);
+    server.add("bob", &[]);
+    server.add("carl", &[]);
+    let mut devices = Vec::new();
+    for name in ["bob", "carl"] {
+        let mut device = Client::connect(server.address("c2s")).await;
+        device.authenticate(name, &format!("pw-{name}")).await;
+        device.bind().await;
+        device
+            .send("<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>")
+            .await;
+        let enabled = device.until(|f| f.is("enabled", "urn:xmpp:sm:3")).await;
+        // Its own presence.
+        device.until(|f| f.name() == "presence").await;
+        devices.push((device, enabled.attr("id").unwrap().to_owned()));
+    }
+    let (carl, id) = devices.pop().unwrap();
+    let (mut bob, _) = devices.pop().unwrap();
+    drop(carl);
+    let mut anna = server.log_in("anna").await;
+    let filling = "x".repeat(4_000);
+    for n in 0..MESSAGES {
+        for to in ["bob", "carl"] {
+            let xml = format!(
+                "<message to='{to}@localhost' type='chat'><body>{n} {filling}</body></message>"
+            );
+            anna.send(&xml).await;
+        }
+    }
+    settle(&mut anna).await;
+    reads_all(&mut bob, 1, MESSAGES).await;
+    let mut carl = Client::connect(server.address("c2s")).await;
+    carl.authenticate("carl", "pw-carl").await;
+    carl.send(&format!(
+        "<resume xmlns='urn:xmpp:sm:3' h='1' previd='{id}'/>"
+    ))
+    .await;
+    carl.until(|f| f.is("resumed", "urn:xmpp:sm:3")).await;
+    reads_all(&mut carl, 1, MESSAGES).await;
+}
+
 #[tokio::test]
 async fn xep_0198_section_5_h_of_a_replaced_session_is_what_was_handled() {
     let server = Server::start("replaced", "");

@@ -147,6 +147,14 @@ impl Offline {
         self.catching.entry(session).or_insert(pages);
     }
 
+    /// A session gets this message and what follows by pages.
+    pub fn fall_behind(&mut self, session: u64, seq: u64) {
+        let before = seq.saturating_sub(1);
+        let (joined, upto) = (before, before);
+        let pages = Pages { joined, upto };
+        self.catching.entry(session).or_insert(pages);
+    }
+
     /// Whether a session gets its messages by pages at the moment.
     pub fn is_catching_up(&self, session: u64) -> bool {
         self.catching.contains_key(&session)
@@ -155,6 +163,11 @@ impl Offline {
     /// The sessions that get pages.
     pub fn catching(&self) -> Vec<u64> {
         self.catching.keys().copied().collect()
+    }
+
+    /// Whether a message came while a session was there and got its messages by pages.
+    pub fn came_meanwhile(&self, seq: u64, session: u64) -> bool {
+        self.catching.get(&session).is_some_and(|p| seq > p.joined)
     }
 
     /// How far the pages have come for a session; `None`: it gets none.
@@ -322,6 +335,18 @@ mod tests {
         assert_eq!(o.upto(7), Some(2));
         o.written(&[1, 2]);
         assert_eq!(o.upto(7), Some(2), "or 2 would be given again");
+    }
+
+    #[test]
+    fn who_fell_behind_gets_what_others_have_acknowledged_meanwhile() {
+        let mut o = Offline::default();
+        o.stored(1, &[7, 8], false);
+        o.fall_behind(8, 2);
+        o.stored(2, &[7], false);
+        o.stored(3, &[7], false);
+        assert_eq!(o.written(&[1, 2, 3]).map(|m| m.cursor), Some(3));
+        assert_eq!(o.upto(8), Some(1), "1 was in its mailbox");
+        assert!(o.give(2, 8) && o.give(3, 8));
     }
 
     #[test]

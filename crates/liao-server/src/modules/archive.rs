@@ -70,10 +70,11 @@ impl Module for Archive {
     /// XEP-0386 section 3.2: the archive's ends at the moment of binding. What comes after them reaches the session,
     /// which is listed already; so nothing lies between.
     fn on_inline(&self, cx: &mut Cx<'_>, session: u64, _: &Element) -> Inline {
+        let head = cx.entity.offline.head();
         let Some(session) = cx.entity.session(session) else {
             return Inline::Nothing;
         };
-        session.reads_archive = true;
+        session.reads_archive = head;
         let (store, bare) = (cx.server.store.clone(), cx.entity.bare.clone());
         Inline::Later(Box::pin(async move {
             let span = store.span(bare.as_str()).await;
