@@ -218,7 +218,7 @@ impl View {
         }
         match event {
             Event::Message(message) if !message.outgoing => {
-                self.heard(&message.peer);
+                self.heard(&message.peer, message.delayed);
                 // What is on a person's screen is read; a program says itself what it has seen.
                 if self.terminal && !self.options.sockets {
                     let peer = message.peer;
@@ -278,7 +278,8 @@ impl View {
     }
 
     /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen.
-    fn heard(&mut self, peer: &str) {
+    /// What was said before is shown, but whoever says something now is the one to answer.
+    fn heard(&mut self, peer: &str, delayed: bool) {
         self.model.read(peer);
         if let Some((store, account)) = self
             .options
@@ -289,7 +290,7 @@ impl View {
         {
             self.say(&error.to_string());
         }
-        if self.terminal && self.current.is_some() {
+        if self.terminal && (self.current.is_some() || delayed) {
             return;
         }
         // A program with an account names whom it means; a person answers whoever wrote first.
