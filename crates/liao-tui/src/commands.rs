@@ -93,6 +93,10 @@ pub enum Act {
     React(Option<String>),
     /// Shake their window.
     Nudge,
+    /// Give them a file.
+    File(String),
+    /// Stop the files that are under way.
+    StopFiles,
     /// Hear nothing of somebody any more, or again.
     Block(String, bool),
 }
@@ -146,6 +150,7 @@ impl Row {
             ("TEXT", words.a_text),
             ("WORDS", words.a_words),
             ("NUMBER", words.a_number),
+            ("PATH", words.a_path),
         ] {
             arguments = arguments.replace(sign, word);
         }
@@ -324,6 +329,22 @@ pub static ALL: &[Row] = &[
         arguments: "NAME",
         what: |w| w.c_unblock,
         parse: |t| one(t).map(|t| Line::Act(Act::Block(t, false))),
+    },
+    Row {
+        names: ["file", "文件"],
+        place: Place::Account,
+        form: Form::Plain,
+        arguments: "PATH",
+        what: |w| w.c_file,
+        parse: |t| one(t).map(|t| Line::Act(Act::File(t))),
+    },
+    Row {
+        names: ["stop", "停止"],
+        place: Place::Account,
+        form: Form::Plain,
+        arguments: "",
+        what: |w| w.c_stop,
+        parse: |_| Some(Line::Act(Act::StopFiles)),
     },
     Row {
         names: ["search", "搜索"],

@@ -5,6 +5,7 @@ pub mod block;
 pub mod carbons;
 pub mod edit;
 pub mod encryption;
+pub mod files;
 pub mod ids;
 pub mod markers;
 pub mod nudge;

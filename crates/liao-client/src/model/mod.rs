@@ -125,6 +125,7 @@ impl Model {
             | Event::Ready
             | Event::CaughtUp { .. }
             | Event::History { .. }
+            | Event::Progress { .. }
             | Event::Typing { .. }
             | Event::Nudge { .. }
             | Event::Blocked(_) => {}

@@ -6,6 +6,7 @@ mod catchup;
 mod changes;
 mod connect;
 mod contacts;
+mod files;
 mod heard;
 mod incoming;
 mod login;
@@ -16,7 +17,7 @@ mod said;
 mod session;
 
 use crate::backend::{
-    Backend, Command, Event, Failure, Inner, Link, Message, More, Older, Peer, Reply, State, link,
+    Backend, Command, Event, Failure, Inner, Link, Message, More, Older, Peer, State, link,
 };
 use crate::store::{Account, Agent, Before, Store};
 use crate::{now_ms, random_id};
@@ -70,6 +71,7 @@ impl Backend for Xmpp {
                 finishing: false,
                 carried: None,
                 said: Said::default(),
+                files: files::Files::default(),
             };
             let error = program.run().await.err();
             let _ = events.send(Event::Closed { error }).await;
@@ -87,6 +89,7 @@ struct Program {
     /// What a broken connection leaves to the next one.
     carried: Option<session::Carried>,
     said: Said,
+    files: files::Files,
 }
 
 impl Program {
@@ -172,12 +175,8 @@ impl Program {
     }
 
     /// Puts a message into the outbox; `None` and a word if the disk does not take it.
-    async fn queue(
-        &mut self,
-        said: (String, Peer, String),
-        reply: Option<Reply>,
-    ) -> Option<Message> {
-        keep(&self.xmpp, &self.inner.events, &mut self.said, said, reply).await
+    async fn queue(&mut self, said: (String, Peer, String), more: More) -> Option<Message> {
+        keep(&self.xmpp, &self.inner.events, &mut self.said, said, more).await
     }
 
     /// Whether something in the outbox may have been said before: by a connection that broke, or by a program that
@@ -272,14 +271,19 @@ impl Program {
 async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, command: Command) {
     let event = match command {
         Command::Send { id, to, text } => {
-            return drop(keep(xmpp, events, said, (id, to, text), None).await);
+            return drop(keep(xmpp, events, said, (id, to, text), More::default()).await);
         }
         Command::Reply { id, to, text, of } => {
-            let reply = changes::quoted(xmpp, &to, &of);
-            return drop(keep(xmpp, events, said, (id, to, text), reply).await);
+            let more = changes::quoted(xmpp, &to, &of);
+            return drop(keep(xmpp, events, said, (id, to, text), more).await);
         }
         Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
             changes::act(xmpp, said, command).map_or_else(Event::Notice, changes::Act::event)
+        }
+        Command::SendFile { id, .. } => {
+            let why = "files need the connection; try again when it is back".to_owned();
+            let state = State::Failed { why };
+            Event::State { id, state }
         }
         // Nobody waits for it later.
         Command::Typing { .. } => return,
@@ -300,7 +304,7 @@ async fn keep(
     events: &mpsc::Sender<Event>,
     said: &mut Said,
     (id, peer, text): (String, Peer, String),
-    reply: Option<Reply>,
+    more: More,
 ) -> Option<Message> {
     let message = Message {
         peer,
@@ -309,10 +313,7 @@ async fn keep(
         text,
         time_ms: now_ms(),
         delayed: false,
-        more: More {
-            reply,
-            ..More::default()
-        },
+        more,
     };
     let kept = xmpp.store.queue(&xmpp.account.jid, &message);
     let state = match &kept {

@@ -2,7 +2,7 @@
 
 use super::View;
 use crate::commands::Act;
-use liao_client::Command;
+use liao_client::{Command, random_id};
 
 impl View {
     pub(super) fn act(&mut self, act: Act) {
@@ -12,12 +12,24 @@ impl View {
                 false => Command::Unblock { peer },
             });
         }
+        if act == Act::StopFiles {
+            for id in std::mem::take(&mut self.files) {
+                self.commands.push_back(Command::CancelFile { id });
+            }
+            return;
+        }
         let Some(to) = self.current.clone() else {
             return self.wrong(self.words.to_whom);
         };
         let last = |ours: bool| self.latest.get(&(to.clone(), ours)).cloned();
         let (mine, theirs) = (last(true), last(false));
         let command = match (act, mine, theirs) {
+            (Act::File(path), ..) => {
+                let (id, path) = (random_id(), path.into());
+                self.on_the_way.insert(id.clone());
+                self.files.push(id.clone());
+                Command::SendFile { id, to, path }
+            }
             (Act::Nudge, ..) => Command::Nudge { to },
             (Act::Edit(text), Some(of), _) => Command::Edit { to, of, text },
             (Act::Recall, Some(of), _) => Command::Recall { to, of },

@@ -57,6 +57,8 @@ struct View {
     early: VecDeque<String>,
     /// The last message of each conversation, ours and theirs.
     latest: HashMap<(Peer, bool), String>,
+    /// Files under way.
+    files: Vec<String>,
     commands: VecDeque<Command>,
     on_the_way: HashSet<String>,
     told_kept: bool,
@@ -87,6 +89,7 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         model: Model::default(),
         early: VecDeque::new(),
         latest: HashMap::new(),
+        files: Vec::new(),
         commands: VecDeque::new(),
         on_the_way: HashSet::new(),
         told_kept: false,
@@ -242,6 +245,7 @@ impl View {
             {
                 self.failed |= matches!(state, State::Failed { .. });
                 self.on_the_way.remove(&id);
+                self.files.retain(|file| *file != id);
             }
             Event::Online { .. } => {
                 self.told_kept = false;

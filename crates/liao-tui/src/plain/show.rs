@@ -166,6 +166,12 @@ fn words(event: &Event, model: &Model, words: &Words) -> Option<String> {
             ..
         } => fill(words.of_pieces, &[&left.to_string(), &of.to_string()]),
         Event::Changed(message) => changed(message, model, words),
+        Event::Progress {
+            done, of, speed, ..
+        } => {
+            let numbers = [done, of, speed].map(u64::to_string);
+            fill(words.file_progress, &numbers.each_ref().map(String::as_str))
+        }
         Event::Nudge { peer } => fill(words.nudged, &[model.name(peer)]),
         Event::Closed { error: Some(error) } => error.to_string(),
         _ => return None,
@@ -232,6 +238,9 @@ fn message_json(message: &Message) -> Value {
         let felt = felt.map(|r| json!({"who": r.who, "emojis": r.emojis}));
         line["reactions"] = felt.collect();
     }
+    if let Some(file) = &more.file {
+        line["file"] = json!({"url": file.url, "name": file.name, "size": file.size});
+    }
     if let Some(method) = &more.encrypted {
         line["encrypted"] = method.as_str().into();
     }
@@ -279,6 +288,12 @@ fn as_json(event: &Event) -> Option<Value> {
             line["event"] = "changed".into();
             line
         }
+        Event::Progress {
+            id,
+            done,
+            of,
+            speed,
+        } => json!({"event": "progress", "id": id, "done": done, "of": of, "speed": speed}),
         Event::Typing { peer, composing } => {
             json!({"event": "typing", "peer": peer, "composing": composing})
         }
