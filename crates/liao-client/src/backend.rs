@@ -44,7 +44,16 @@ pub enum Command {
         /// Which file.
         path: PathBuf,
     },
-    /// Stop a file that is under way.
+    /// Fetch a file and keep it, with [`Event::Progress`]; answered by [`Event::Saved`].
+    SaveFile {
+        /// A new one.
+        id: String,
+        /// Which.
+        file: FileLink,
+        /// Where to; a file that is there already is left alone.
+        folder: PathBuf,
+    },
+    /// Stop a file that is under way, in either direction.
     CancelFile {
         /// Its id.
         id: String,
@@ -273,7 +282,7 @@ pub struct More {
     /// What people feel about it.
     pub reactions: Vec<Reaction>,
     /// The file that it brings; the text is its address.
-    pub file: Option<FileLink>,
+    pub file: Option<Box<FileLink>>,
     /// It is encrypted for others, by this method (XEP-0380); the text says so.
     pub encrypted: Option<String>,
 }
@@ -358,16 +367,23 @@ pub enum Event {
     Message(Message),
     /// A message that is here (the same peer, direction and id) was edited, recalled or reacted to: its new form.
     Changed(Message),
-    /// How far a file of ours is.
+    /// How far a file is.
     Progress {
         /// Its id.
         id: String,
-        /// Bytes that are on the server, nearly.
+        /// Bytes that are there, nearly.
         done: u64,
-        /// All bytes.
+        /// All bytes; 0: the server does not say.
         of: u64,
         /// Bytes in a second, lately.
         speed: u64,
+    },
+    /// A file was fetched.
+    Saved {
+        /// Its id.
+        id: String,
+        /// Where it is, or why it is not.
+        saved: Result<PathBuf, String>,
     },
     /// Somebody types, or stopped (XEP-0085).
     Typing {

@@ -14,6 +14,7 @@ pub use backend::{
     Backend, Command, Contact, Event, Failure, FileLink, Link, Message, More, Older, Peer,
     Reaction, Reply, Show, State,
 };
+pub use features::files::unpercent;
 pub use model::{Line, Lookup, Model, Person, Window};
 pub use store::{Account, Conversation, Kept, Page, Store, StoreError};
 

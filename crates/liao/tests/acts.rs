@@ -163,14 +163,15 @@ fn a_file_goes_to_the_server_and_its_address_to_the_friend() {
     }
     let file = said(&bob)["file"].clone();
     assert_eq!(file["name"], "汉字 picture.png");
-    let saved = house.folder.join("saved");
-    let curl = std::process::Command::new("curl")
-        .args(["-sk", "-o"])
-        .arg(&saved)
-        .arg(file["url"].as_str().unwrap())
-        .status();
-    assert!(curl.unwrap().success());
-    assert!(std::fs::read(&saved).unwrap() == content, "every byte");
+    assert_eq!(file["size"], 3_000_000);
+    // The second of the same name has a number.
+    for name in ["汉字 picture.png", "汉字 picture (2).png"] {
+        bob.say("/save");
+        let saved = event(&bob, "saved");
+        let path = std::path::PathBuf::from(saved["path"].as_str().unwrap());
+        assert!(path.ends_with(name), "{saved}");
+        assert!(std::fs::read(&path).unwrap() == content, "every byte");
+    }
     alice.hears("\"state\":\"delivered\"");
     // What cannot be given says why, and nothing is said to anyone.
     for (path, why) in [

@@ -1,4 +1,4 @@
-//! Files: a place on the server for each, and a message that says where it is (XEP-0363, XEP-0066).
+//! Files: a place on the server for each, and a message that says where it is (XEP-0363, XEP-0447, XEP-0066).
 
 use crate::backend::FileLink;
 use liao_proto::minidom::Element;
@@ -82,7 +82,7 @@ pub fn slot(iq: &Stanza) -> Option<Slot> {
 }
 
 /// Host, port and path of an HTTPS address.
-fn split(url: &str) -> Option<(String, u16, String)> {
+pub fn split(url: &str) -> Option<(String, u16, String)> {
     let rest = url.strip_prefix("https://")?;
     let at = rest.find('/').unwrap_or(rest.len());
     let (authority, path) = rest.split_at(at);
@@ -97,30 +97,78 @@ fn split(url: &str) -> Option<(String, u16, String)> {
 
 /// The words and the payload of a message that brings a file.
 pub fn link(file: &FileLink) -> String {
-    let url = escape(&file.url);
+    let (url, name) = (escape(&file.url), escape(&file.name));
+    let size = file
+        .size
+        .map_or(String::new(), |n| format!("<size>{n}</size>"));
+    // XEP-0447 section 3.1; clients that do not know it see the address (XEP-0428).
     format!(
-        "<body>{url}</body><x xmlns='{}'><url>{url}</url></x>",
-        ns::OOB
+        "<body>{url}</body><x xmlns='{}'><url>{url}</url></x>\
+         <file-sharing xmlns='{}' disposition='inline'><file xmlns='{}'><name>{name}</name>{size}</file>\
+         <sources><url-data xmlns='{}' target='{url}'/></sources></file-sharing>\
+         <fallback xmlns='{}' for='{}'><body/></fallback>",
+        ns::OOB,
+        ns::FILE_SHARING,
+        ns::FILE_METADATA,
+        ns::URL_DATA,
+        ns::FALLBACK,
+        ns::FILE_SHARING,
     )
 }
 
 /// The file that a message brings: its words are nothing but the address.
 pub fn read(stanza: &Stanza) -> Option<FileLink> {
+    shared(stanza).or_else(|| out_of_band(stanza))
+}
+
+/// With what is known of it (XEP-0447 section 3.1, XEP-0446 section 2).
+fn shared(stanza: &Stanza) -> Option<FileLink> {
+    let sharing = stanza.get("file-sharing", ns::FILE_SHARING)?;
+    let file = sharing.get_child("file", ns::FILE_METADATA)?;
+    let sources = sharing.get_child("sources", ns::FILE_SHARING)?;
+    let mut urls = sources
+        .children()
+        .filter(|c| c.is("url-data", ns::URL_DATA))
+        .filter_map(|c| c.attr("target"));
+    let url = urls.find(|url| split(url).is_some())?;
+    let words = stanza.text_of("body", ns::CLIENT).unwrap_or_default();
+    if !words.trim().is_empty() && words.trim() != url {
+        return None;
+    }
+    let text = |name| {
+        file.get_child(name, ns::FILE_METADATA)
+            .map(Element::text)
+            .filter(|t| !t.trim().is_empty())
+    };
+    Some(FileLink {
+        name: text("name").map_or_else(|| name_of(url), |name| clean_name(&name)),
+        size: text("size").and_then(|size| size.trim().parse().ok()),
+        url: url.to_owned(),
+    })
+}
+
+/// By its address alone (XEP-0066 section 3).
+fn out_of_band(stanza: &Stanza) -> Option<FileLink> {
     let x = stanza.get("x", ns::OOB)?;
     let url = x.get_child("url", ns::OOB)?.text();
     if stanza.text_of("body", ns::CLIENT)?.trim() != url || !url.starts_with("https://") {
         return None;
     }
-    let path = url.split(['?', '#']).next().unwrap_or_default();
     Some(FileLink {
-        name: clean_name(&unpercent(path)),
+        name: name_of(&url),
         url,
         size: None,
     })
 }
 
+/// The name at the end of an address.
+fn name_of(url: &str) -> String {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    clean_name(&unpercent(path))
+}
+
 /// RFC 3986 section 2.1; what is no UTF-8 afterwards becomes a sign.
-fn unpercent(text: &str) -> String {
+pub fn unpercent(text: &str) -> String {
     let bytes = text.as_bytes();
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while at < bytes.len() {
@@ -182,6 +230,27 @@ mod tests {
                 .name,
             "etc"
         );
+        let file = FileLink {
+            url: url.into(),
+            name: "汉字 & more.png".into(),
+            size: Some(7),
+        };
+        let whole = |xml: &str| read(&stanza(&format!("<message from='b@y'>{xml}</message>")));
+        assert_eq!(whole(&link(&file)), Some(file.clone()));
+        let named = |name: &str| {
+            let (name, url) = (name.to_owned(), file.url.clone());
+            link(&FileLink {
+                name,
+                url,
+                ..FileLink::default()
+            })
+        };
+        let read_name = |name: &str| whole(&named(name)).unwrap().name;
+        assert_eq!(read_name("../../.bashrc"), "bashrc");
+        assert_eq!(read_name("C:\\run.exe"), "run.exe");
+        assert_eq!(read_name("a\u{202e}gpj.exe"), "agpj.exe");
+        let words = link(&file).replacen(url, "look at this", 1);
+        assert!(whole(&words).is_none(), "words stay words");
         assert!(of("look", url).is_none());
         assert!(of("file:///etc/passwd", "file:///etc/passwd").is_none());
     }

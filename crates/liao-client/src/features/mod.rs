@@ -91,6 +91,7 @@ impl Change {
                 }
                 more.edited_ms = Some(by.time_ms);
                 message.text.clone_from(text);
+                more.file = None;
                 true
             }
             Change::Recall { .. } => {

@@ -126,6 +126,7 @@ impl Model {
             | Event::CaughtUp { .. }
             | Event::History { .. }
             | Event::Progress { .. }
+            | Event::Saved { .. }
             | Event::Typing { .. }
             | Event::Nudge { .. }
             | Event::Blocked(_) => {}

@@ -37,7 +37,9 @@ impl Session<'_> {
                 Asked::Takes(item) if from == Some(item.as_str()) => {
                     self.takes(item, stanza).await;
                 }
-                Asked::Slot(gift) => self.slot(gift, stanza).await,
+                Asked::Slot(gift) if from == self.uploads.address() => {
+                    self.slot(gift, stanza).await;
+                }
                 other => drop(self.asked.insert(id.to_owned(), other)),
             }
             return;

@@ -24,9 +24,11 @@ use tokio::task::AbortHandle;
 /// One piece of a file in memory, in bytes.
 const PIECE: usize = 64 * 1024;
 /// How often progress is told.
-const TOLD: Duration = Duration::from_millis(500);
+pub(super) const TOLD: Duration = Duration::from_millis(500);
 /// So long without any progress the way is dead.
-const STILL: Duration = Duration::from_secs(60);
+pub(super) const STILL: Duration = Duration::from_secs(60);
+/// Why a file that the person stopped was not sent or saved.
+const STOPPED: &str = "stopped";
 /// Things of a server that are asked whether they take files.
 const ITEMS: usize = 16;
 
@@ -43,6 +45,8 @@ pub(super) struct Gift {
 /// Files under way; they outlive a connection.
 pub(super) struct Files {
     running: HashMap<String, AbortHandle>,
+    /// Files that are fetched.
+    pub(super) saving: HashMap<String, AbortHandle>,
     /// Those that had no place yet when a connection broke.
     pub(super) again: Vec<Gift>,
     pub(super) done: mpsc::Receiver<(Gift, Result<String, String>)>,
@@ -54,10 +58,32 @@ impl Default for Files {
         let (tell, done) = mpsc::channel(16);
         Files {
             running: HashMap::new(),
+            saving: HashMap::new(),
             again: Vec::new(),
             done,
             tell,
         }
+    }
+}
+
+impl Files {
+    /// Stops a file that needs no connection any more, or waits for one; what there is to tell.
+    pub(super) fn stop(&mut self, id: String) -> Option<Event> {
+        if let Some(task) = self.saving.remove(&id) {
+            task.abort();
+            let saved = Err(STOPPED.to_owned());
+            return Some(Event::Saved { id, saved });
+        }
+        let waiting = self.again.len();
+        self.again.retain(|g| g.id != id);
+        let running = self.running.remove(&id);
+        if let Some(task) = &running {
+            task.abort();
+        }
+        let why = STOPPED.to_owned();
+        let state = State::Failed { why };
+        let known = running.is_some() || self.again.len() < waiting;
+        known.then_some(Event::State { id, state })
     }
 }
 
@@ -69,6 +95,14 @@ pub(super) struct Service {
     /// Answers that are awaited.
     asking: usize,
     waiting: VecDeque<Gift>,
+}
+
+impl Service {
+    /// Where files are taken.
+    pub(super) fn address(&self) -> Option<&str> {
+        let found = self.found.as_ref()?.as_ref();
+        found.map(|(address, _)| address.as_str())
+    }
 }
 
 fn look(id: String, to: Peer, path: PathBuf) -> Result<Gift, String> {
@@ -109,6 +143,54 @@ fn pieces(path: &Path, size: u64) -> std::io::Result<mpsc::Receiver<bytes::Bytes
     Ok(receiver)
 }
 
+/// How fast a file is, step by step.
+pub(super) struct Pace {
+    id: String,
+    of: u64,
+    before: u64,
+    speed: u64,
+    still: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(id: &str, of: u64) -> Pace {
+        Pace {
+            id: id.to_owned(),
+            of,
+            before: 0,
+            speed: 0,
+            still: Duration::ZERO,
+        }
+    }
+
+    /// Tells how far it is after another [`TOLD`]; for how long it has stood still.
+    pub(super) fn step(&mut self, done: u64, events: &mpsc::Sender<Event>) -> Duration {
+        let moved = done.saturating_sub(self.before);
+        self.still = if moved == 0 {
+            self.still + TOLD
+        } else {
+            Duration::ZERO
+        };
+        let now = moved * 1000 / TOLD.as_millis() as u64;
+        // What was before counts, too: the time that is left would jump.
+        self.speed = if self.before == 0 {
+            now
+        } else {
+            (self.speed * 3 + now) / 4
+        };
+        self.before = done;
+        let (id, of, speed) = (self.id.clone(), self.of, self.speed);
+        // A view that is busy misses a step, not the end.
+        let _ = events.try_send(Event::Progress {
+            id,
+            done,
+            of,
+            speed,
+        });
+        self.still
+    }
+}
+
 /// Puts a file into its slot; words if that fails.
 async fn upload(
     gift: &Gift,
@@ -137,21 +219,14 @@ async fn upload(
         sent: sent.clone(),
     };
     let mut put = std::pin::pin!(https::put(put, trusting.config.clone()));
-    let (mut before, mut still) = (0, Duration::ZERO);
+    let mut pace = Pace::new(&gift.id, gift.size);
     let status = loop {
         tokio::select! {
             status = &mut put => break status,
             () = tokio::time::sleep(TOLD) => {
-                let done = sent.load(Ordering::Relaxed);
-                still = if done == before { still + TOLD } else { Duration::ZERO };
-                if still >= STILL {
+                if pace.step(sent.load(Ordering::Relaxed), events) >= STILL {
                     return Err("the server takes nothing of it any more".into());
                 }
-                let speed = (done - before) * 1000 / TOLD.as_millis() as u64;
-                let (id, of) = (gift.id.clone(), gift.size);
-                // A view that is busy misses a step, not the end.
-                let _ = events.try_send(Event::Progress { id, done, of, speed });
-                before = done;
             }
         }
     };
@@ -206,10 +281,12 @@ impl Program {
             size: Some(gift.size),
         };
         let more = More {
-            file: Some(file),
+            file: Some(Box::new(file)),
             ..More::default()
         };
-        self.queue((gift.id, gift.to, url), more).await
+        let message = self.queue((gift.id, gift.to, url), more).await?;
+        self.tell(Event::Message(message.clone())).await;
+        Some(message)
     }
 
     pub(super) async fn not_given(&self, id: String, why: String) {
@@ -237,12 +314,15 @@ impl Session<'_> {
     pub(super) async fn cancel_file(&mut self, id: String) {
         let waiting = self.uploads.waiting.len();
         self.uploads.waiting.retain(|g| g.id != id);
-        let running = self.program.files.running.remove(&id);
-        if let Some(task) = &running {
-            task.abort();
+        let asked = self.asked.len();
+        self.asked
+            .retain(|_, a| !matches!(a, Asked::Slot(gift) if gift.id == id));
+        if self.uploads.waiting.len() < waiting || self.asked.len() < asked {
+            return self.program.not_given(id, STOPPED.into()).await;
         }
-        if running.is_some() || self.uploads.waiting.len() < waiting {
-            self.program.not_given(id, "stopped".into()).await;
+        let stopped = self.program.files.stop(id);
+        if let Some(event) = stopped {
+            self.program.tell(event).await;
         }
     }
 
@@ -308,7 +388,9 @@ impl Session<'_> {
     /// The things of the server: each is asked whether it takes files.
     pub(super) async fn items(&mut self, iq: &Stanza) {
         self.uploads.asking -= 1;
-        let items: Vec<String> = files::items(iq).into_iter().take(ITEMS).collect();
+        // The server itself may take them, too.
+        let mut items = vec![self.bare.domain().to_string()];
+        items.extend(files::items(iq).into_iter().take(ITEMS));
         for item in items {
             self.uploads.asking += 1;
             let id = self.ask(Asked::Takes(item.clone()));

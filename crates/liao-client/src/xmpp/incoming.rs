@@ -54,7 +54,7 @@ pub fn message(stanza: &Stanza, me: &BareJid, ours: bool) -> Option<Message> {
         delayed: stamp.is_some(),
         more: More {
             reply: reply::read(stanza),
-            file: files::read(stanza),
+            file: files::read(stanza).map(Box::new),
             recalled,
             encrypted,
             ..More::default()

@@ -14,6 +14,7 @@ mod managed;
 mod outbox;
 mod register;
 mod said;
+mod saving;
 mod session;
 
 use crate::backend::{
@@ -145,7 +146,7 @@ impl Program {
                     command = self.inner.commands.recv() => match command {
                         None | Some(Command::Quit { .. }) => return Ok(()),
                         Some(Command::Finish) => return Err(self.unfinished(&why)),
-                        Some(command) => aside(&self.xmpp, &self.inner.events, &mut self.said, command).await,
+                        Some(command) => aside(&self.xmpp, &self.inner.events, &mut self.said, &mut self.files, command).await,
                     }
                 }
             }
@@ -236,7 +237,7 @@ impl Program {
                     }
                     Some(Command::Finish) => self.finishing = true,
                     Some(command) => {
-                        aside(&self.xmpp, &self.inner.events, &mut self.said, command).await;
+                        aside(&self.xmpp, &self.inner.events, &mut self.said, &mut self.files, command).await;
                     }
                 },
             }
@@ -268,7 +269,13 @@ impl Program {
 }
 
 /// What can be done of a command without a connection.
-async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, command: Command) {
+async fn aside(
+    xmpp: &Xmpp,
+    events: &mpsc::Sender<Event>,
+    said: &mut Said,
+    files: &mut files::Files,
+    command: Command,
+) {
     let event = match command {
         Command::Send { id, to, text } => {
             return drop(keep(xmpp, events, said, (id, to, text), More::default()).await);
@@ -285,6 +292,13 @@ async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, comma
             let state = State::Failed { why };
             Event::State { id, state }
         }
+        Command::SaveFile { id, file, folder } => {
+            return files.save(xmpp, events, id, file, folder);
+        }
+        Command::CancelFile { id } => match files.stop(id) {
+            Some(event) => event,
+            None => return,
+        },
         // Nobody waits for it later.
         Command::Typing { .. } => return,
         Command::Read { peer } => return saw(xmpp, events, &peer).await,

@@ -329,6 +329,11 @@ impl<'a> Session<'a> {
             }
             Command::SendFile { id, to, path } => self.give(id, to, path).await,
             Command::CancelFile { id } => self.cancel_file(id).await,
+            Command::SaveFile { id, file, folder } => {
+                let program = &mut *self.program;
+                let events = &program.inner.events;
+                program.files.save(&program.xmpp, events, id, file, folder);
+            }
             Command::Nudge { to } => self.nudge(&to).await,
             Command::Typing { to, composing } => self.type_to(&to, composing),
             Command::Block { peer } => self.block(&peer, true),
