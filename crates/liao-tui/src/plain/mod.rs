@@ -52,6 +52,7 @@ struct View {
     terminal: bool,
     model: Model,
     current: Option<Peer>,
+    started_ms: i64,
     /// Lines for the first who speaks.
     early: VecDeque<String>,
     /// The last message of each conversation, ours and theirs.
@@ -78,6 +79,7 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
     let words = Lang::detect(|name| std::env::var(name).ok()).words();
     let mut view = View {
         current: options.to.clone(),
+        started_ms: now_ms(),
         options,
         words,
         screen: Screen { form, words },
@@ -218,7 +220,7 @@ impl View {
         }
         match event {
             Event::Message(message) if !message.outgoing => {
-                self.heard(&message.peer);
+                self.heard(&message);
                 // What is on a person's screen is read; a program says itself what it has seen.
                 if self.terminal && !self.options.sockets {
                     let peer = message.peer;
@@ -277,8 +279,10 @@ impl View {
         }
     }
 
-    /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen.
-    fn heard(&mut self, peer: &str) {
+    /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen. What was said before this
+    /// program ran is shown; whoever said it does not wait at the keyboard now.
+    fn heard(&mut self, message: &Message) {
+        let peer = message.peer.as_str();
         self.model.read(peer);
         if let Some((store, account)) = self
             .options
@@ -290,6 +294,9 @@ impl View {
             self.say(&error.to_string());
         }
         if self.terminal && self.current.is_some() {
+            return;
+        }
+        if message.delayed && message.time_ms < self.started_ms {
             return;
         }
         // A program with an account names whom it means; a person answers whoever wrote first.
