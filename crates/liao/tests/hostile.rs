@@ -202,7 +202,8 @@ async fn nobody_harms_the_server_or_a_bystander() {
             "{attack}: {more} KiB more, {bound} are allowed"
         );
         // A session's stanzas have no rate of their own: a flood slows the others, and only its memory is asserted.
-        if attack != "a flood" {
+        // Times say something only on a machine that does nothing else: `LIAO_QUIET=1` asserts them.
+        if attack != "a flood" && std::env::var_os("LIAO_QUIET").is_some() {
             assert!(
                 p99 < BYSTANDER_P99,
                 "{attack}: the bystander's p99 is {p99:?}"
