@@ -218,6 +218,9 @@ async def answers_at_a_terminal(addresses):
                     asyncio.get_running_loop().remove_reader(master)
 
     await shows("/help")
+    # What earlier callers said is shown, and chooses nobody.
+    await shows("and the other?")
+    assert "you talk to" not in seen, seen
     host, port = addresses["sockets"].rsplit(":", 1)
     tutorial = pathlib.Path(__file__).parent.parent / "tutorial"
     caller = await Program.start(sys.executable, tutorial / "tcp_client.py", host, port)

@@ -4,6 +4,7 @@
 //! Nothing here knows a screen; bots, the bench and the views use the same link.
 
 use crate::store::Kept;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// Names a contact within one backend: a bare JID, or `NAME`/`HOST:PORT` for plain sockets.
@@ -21,12 +22,75 @@ pub enum Command {
         /// Any length.
         text: String,
     },
+    /// Answer a message, which is quoted (XEP-0461).
+    Reply {
+        /// As in [`Command::Send`].
+        id: String,
+        /// To whom.
+        to: Peer,
+        /// The answer.
+        text: String,
+        /// [`Message::id`] of what is answered.
+        of: String,
+    },
+    /// Put other words in the place of what we said (XEP-0308); answered by [`Event::Changed`].
+    Edit {
+        /// To whom it was said.
+        to: Peer,
+        /// [`Message::id`] of the first form.
+        of: String,
+        /// The new words.
+        text: String,
+    },
+    /// Take back what we said (XEP-0424); answered by [`Event::Changed`].
+    Recall {
+        /// To whom it was said.
+        to: Peer,
+        /// [`Message::id`].
+        of: String,
+    },
+    /// React to a message (XEP-0444); answered by [`Event::Changed`].
+    React {
+        /// In which conversation.
+        to: Peer,
+        /// Said by this account.
+        outgoing: bool,
+        /// [`Message::id`].
+        of: String,
+        /// All that are ours from now on, each one emoji; none takes them away.
+        emojis: Vec<String>,
+    },
+    /// Shake somebody's window (XEP-0224); not more often than every five seconds.
+    Nudge {
+        /// Whose.
+        to: Peer,
+    },
+    /// We began to type, or stopped without sending (XEP-0085). Sent only to who shows the same; the preference
+    /// `tell_typing` = `no` turns it off.
+    Typing {
+        /// To whom.
+        to: Peer,
+        /// Typing.
+        composing: bool,
+    },
+    /// Hear nothing of somebody any more (XEP-0191); answered by [`Event::Blocked`].
+    Block {
+        /// Whom: an address, or a domain.
+        peer: Peer,
+    },
+    /// Hear of somebody again.
+    Unblock {
+        /// Whom.
+        peer: Peer,
+    },
     /// Ask to be a friend (RFC 6121 section 3.1.1).
     Befriend {
         /// Whom.
         to: Peer,
         /// A remark name.
         name: Option<String>,
+        /// Words for them.
+        greeting: Option<String>,
     },
     /// Answer a friend request (RFC 6121 section 3.1.4).
     Answer {
@@ -57,7 +121,8 @@ pub enum Command {
         /// How many at most.
         count: usize,
     },
-    /// The person has seen all that is here of a conversation: who asked to know it is told (XEP-0333).
+    /// The person has seen all that is here of a conversation: who asked to know it is told (XEP-0333), unless the
+    /// preference `tell_read` is `no`.
     Read {
         /// With whom.
         peer: Peer,
@@ -146,8 +211,46 @@ pub enum Older {
     There,
 }
 
+/// The message that another one answers (XEP-0461).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reply {
+    /// Its id.
+    pub id: String,
+    /// Who said it.
+    pub to: Option<String>,
+    /// What it said, as the one who answers quotes it.
+    pub quote: String,
+}
+
+/// What somebody feels about a message (XEP-0444).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reaction {
+    /// Who: a bare address, our own too; in a group the name there.
+    pub who: String,
+    /// Each one emoji.
+    pub emojis: Vec<String>,
+    /// When, milliseconds since 1970, UTC.
+    pub time_ms: i64,
+}
+
+/// What a message has beside its words.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct More {
+    /// What it answers.
+    pub reply: Option<Reply>,
+    /// When it was edited last, milliseconds since 1970, UTC; the text is the newest one.
+    pub edited_ms: Option<i64>,
+    /// It was taken back: there are no words any more.
+    pub recalled: bool,
+    /// What people feel about it.
+    pub reactions: Vec<Reaction>,
+    /// It is encrypted for others, by this method (XEP-0380); the text says so.
+    pub encrypted: Option<String>,
+}
+
 /// A message as it is shown and stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Message {
     /// The conversation that it belongs to.
     pub peer: Peer,
@@ -161,6 +264,8 @@ pub struct Message {
     pub time_ms: i64,
     /// It came late: kept by the server while we were away (XEP-0203).
     pub delayed: bool,
+    /// What it has beside its words.
+    pub more: More,
 }
 
 /// A contact as the server's contact list or the address book has it.
@@ -222,6 +327,22 @@ pub enum Event {
     /// Something was said. What the server's archive has from while we were away comes in the archive's order, before
     /// what is said now, unless that takes too long.
     Message(Message),
+    /// A message that is here (the same peer, direction and id) was edited, recalled or reacted to: its new form.
+    Changed(Message),
+    /// Somebody types, or stopped (XEP-0085).
+    Typing {
+        /// Who.
+        peer: Peer,
+        /// Types now.
+        composing: bool,
+    },
+    /// Somebody shakes our window (XEP-0224).
+    Nudge {
+        /// Who.
+        peer: Peer,
+    },
+    /// All whom we hear nothing of (XEP-0191), at the beginning and when it changes; a server without that says nothing.
+    Blocked(Vec<Peer>),
     /// All that was said while we were away is here now.
     CaughtUp {
         /// Messages that were new.

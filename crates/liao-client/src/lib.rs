@@ -11,7 +11,8 @@ mod store;
 pub mod xmpp;
 
 pub use backend::{
-    Backend, Command, Contact, Event, Failure, Link, Message, Older, Peer, Show, State,
+    Backend, Command, Contact, Event, Failure, Link, Message, More, Older, Peer, Reaction, Reply,
+    Show, State,
 };
 pub use model::{Line, Lookup, Model, Person, Window};
 pub use store::{Account, Conversation, Kept, Page, Store, StoreError};

@@ -52,6 +52,7 @@ pub struct Wire {
     limits: Limits,
     open: bool,
     flushing: bool,
+    written: u64,
 }
 
 impl Wire {
@@ -70,6 +71,7 @@ impl Wire {
             limits,
             open: false,
             flushing: false,
+            written: 0,
         }
     }
 
@@ -86,6 +88,7 @@ impl Wire {
             limits,
             open: false,
             flushing: false,
+            written: 0,
         }
     }
 
@@ -180,6 +183,11 @@ impl Wire {
         }
     }
 
+    /// Bytes that the socket has taken so far.
+    pub fn written_bytes(&self) -> u64 {
+        self.written
+    }
+
     /// A new stream begins on the same connection (after SASL).
     pub fn restart(&mut self) {
         self.open = false;
@@ -255,6 +263,7 @@ impl Wire {
                         return Poll::Ready(Err(WireError::Closed));
                     }
                     out.advance(n);
+                    self.written += n as u64;
                 }
                 *out = BytesMut::new();
                 ready!(Pin::new(&mut **io).poll_flush(cx))?;
@@ -264,6 +273,7 @@ impl Wire {
                     ready!(frames.as_mut().poll_ready(cx))?;
                     if let Some(text) = out.pop_front() {
                         *bytes -= text.len();
+                        self.written += text.len() as u64;
                         frames.as_mut().start_send(text)?;
                     }
                 }

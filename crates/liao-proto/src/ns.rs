@@ -86,6 +86,8 @@ pub const ATTENTION: &str = "urn:xmpp:attention:0";
 pub const CONFERENCE: &str = "jabber:x:conference";
 /// XEP-0280.
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// XEP-0308.
+pub const CORRECT: &str = "urn:xmpp:message-correct:0";
 /// XEP-0333.
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// XEP-0334.
@@ -100,6 +102,16 @@ pub const BIND2: &str = "urn:xmpp:bind:0";
 pub const SASL2: &str = "urn:xmpp:sasl:2";
 /// XEP-0440.
 pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
+/// XEP-0380.
+pub const EME: &str = "urn:xmpp:eme:0";
+/// XEP-0424.
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// XEP-0428.
+pub const FALLBACK: &str = "urn:xmpp:fallback:0";
+/// XEP-0444.
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
+/// XEP-0461.
+pub const REPLY: &str = "urn:xmpp:reply:0";
 /// XEP-0401 easy user onboarding: the invite command.
 pub const INVITE: &str = "urn:xmpp:invite#invite";
 /// XEP-0401 section 3.1.2: the form with an invite.

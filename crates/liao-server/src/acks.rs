@@ -1,7 +1,25 @@
 //! Stream management of one session (XEP-0198): what was sent and not acknowledged, who asked for what.
 
 use crate::mailbox::Item;
+use liao_proto::ns;
+use liao_proto::stanza::{Kind, Stanza};
+use liao_proto::xml::Child;
 use std::collections::VecDeque;
+
+/// Whether a client's stanza is of no consequence after a crash: its session is gone then, and with it its presence,
+/// its questions and what it was writing.
+pub fn is_light(stanza: &Stanza) -> bool {
+    let type_ = stanza.type_.as_deref();
+    match stanza.kind {
+        Kind::Presence => matches!(type_, None | Some("unavailable" | "probe")),
+        Kind::Iq => type_ != Some("set"),
+        Kind::Message => {
+            let state =
+                |c: &Child| c.ns == ns::CHAT_STATES || (c.ns == ns::HINTS && c.name != "store");
+            !stanza.children().is_empty() && stanza.children().iter().all(state)
+        }
+    }
+}
 
 /// The server's side of the outgoing count, and what was told to the client.
 #[derive(Debug, Default)]

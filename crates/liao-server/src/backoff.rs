@@ -43,8 +43,9 @@ struct Entry {
     at_once: u32,
     /// The last failure or try.
     last: Instant,
-    /// Nothing is let in before.
-    until: Instant,
+    /// Nothing is let in before. `None` and not a time that has come: two tries at once may have taken theirs in the
+    /// other order.
+    until: Option<Instant>,
 }
 
 impl Entry {
@@ -63,7 +64,7 @@ impl Entry {
         self.failures = self.failures.saturating_add(1);
         self.last = now;
         if self.failures >= bound {
-            self.until = now + self.pause(bound);
+            self.until = Some(now + self.pause(bound));
         }
     }
 }
@@ -123,7 +124,7 @@ impl Backoff {
                 failures: 0,
                 at_once: 0,
                 last: now,
-                until: now,
+                until: None,
             });
             if entry.is_stale(now) {
                 entry.failures = 0;
@@ -132,7 +133,7 @@ impl Backoff {
             entry.last = now;
             if entry.failures >= bound {
                 // After a pause one try is let in, not all that waited for its end.
-                entry.until = now + entry.pause(bound);
+                entry.until = Some(now + entry.pause(bound));
             }
         }
         drop(all);
@@ -146,8 +147,8 @@ impl Backoff {
 /// How long this key has to wait.
 fn wait(all: &Entries, key: &Key, now: Instant) -> Option<Duration> {
     let entry = all.get(key).filter(|e| !e.is_stale(now))?;
-    if entry.until > now {
-        return Some(entry.until - now);
+    if let Some(until) = entry.until.filter(|until| *until > now) {
+        return Some(until - now);
     }
     let full = entry.at_once >= limits::AUTH_AT_ONCE * key.factor();
     full.then_some(Duration::from_secs(1))
@@ -187,7 +188,7 @@ impl Try {
         for key in self.keys.iter().filter(|k| matches!(k, Key::Account(_))) {
             if let Some(entry) = all.get_mut(key) {
                 entry.failures = 0;
-                entry.until = entry.last;
+                entry.until = None;
             }
         }
     }
@@ -242,6 +243,16 @@ mod tests {
             all.admit(Some("a@x"), home, now).is_ok(),
             "success forgets the account's"
         );
+    }
+
+    #[test]
+    fn tries_at_the_same_moment_do_not_keep_each_other_out() {
+        let (all, now) = (Backoff::new(limits::AUTH_FAILURES), Instant::now());
+        let later = now + Duration::from_micros(5);
+        let first = all.admit(Some("a@x"), ip("192.0.2.1"), later).unwrap();
+        first.succeeded();
+        assert!(all.admit(Some("a@x"), ip("192.0.2.1"), now).is_ok());
+        assert!(all.admit(Some("b@x"), ip("192.0.2.1"), now).is_ok());
     }
 
     #[test]

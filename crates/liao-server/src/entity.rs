@@ -48,9 +48,11 @@ pub struct Session {
     pub directed: HashSet<Jid>,
     /// It wants copies of what the account's other sessions send and get (XEP-0280).
     pub carbons: bool,
-    /// It reads the archive by itself from the moment it was bound: nothing archived is handed out to it
+    /// It reads by itself what was archived up to this number, when it was bound: that is not handed out to it
     /// (XEP-0386 section 3.2).
-    pub reads_archive: bool,
+    pub reads_archive: u64,
+    /// One more of these for each query of the archive under way.
+    pub queries: Arc<()>,
     /// Resolves when the last query of the archive is answered: one at a time, in order.
     pub last_query: Option<oneshot::Receiver<()>>,
     /// Of which lists it is told every change, by namespace, beside the roster (XEP-0191 section 3.3).
@@ -171,6 +173,8 @@ pub struct Pending {
     pub later: Vec<Later>,
     /// Held until then.
     pub credits: Vec<Credit>,
+    /// The commit changes values that the state holds, too.
+    pub changes: bool,
 }
 
 /// An entity in its shard.
@@ -185,6 +189,10 @@ pub struct Entity {
     pub ticket: u64,
     /// A page of kept messages is being read.
     pub reading: bool,
+    /// A change was refused by the disk: the state says more than the store.
+    pub stale: bool,
+    /// The store is being asked what it says.
+    pub rereading: bool,
 }
 
 /// Runs one item against a state.
@@ -284,7 +292,8 @@ fn bind(
         interested: false,
         directed: HashSet::new(),
         carbons: false,
-        reads_archive: false,
+        reads_archive: 0,
+        queries: Arc::default(),
         last_query: None,
         told_of: BTreeSet::new(),
     });
@@ -320,6 +329,8 @@ fn replace(cx: &mut Cx<'_>, old: u64) {
 /// A stanza from one of the entity's own sessions (RFC 6120 section 8.1.2.1, RFC 6121 section 8.2 and 8.3).
 fn send(cx: &mut Cx<'_>, session: u64, mut stanza: Stanza) {
     let Some(full) = cx.entity.session(session).map(|s| s.full.clone()) else {
+        // The session was replaced while this was on its way: nobody is told that it was handled.
+        cx.out.credits.drain(..).for_each(Credit::abandon);
         return;
     };
     stanza.from = Some(full.into());

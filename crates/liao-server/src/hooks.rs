@@ -155,7 +155,12 @@ pub enum Release {
 }
 
 /// Asynchronous work, and the answer to an IQ, if the work has not given it itself.
-pub type Later = Pin<Box<dyn Future<Output = Option<Stanza>> + Send>>;
+pub struct Later {
+    /// The work.
+    pub work: Pin<Box<dyn Future<Output = Option<Stanza>> + Send>>,
+    /// Its stanza counts as handled only when it is done; not so if it only reads.
+    pub holds: bool,
+}
 
 /// What a hook wants done: committed first, then released in order.
 #[derive(Default)]
@@ -250,7 +255,24 @@ impl Cx<'_> {
         &mut self,
         work: impl Future<Output = A> + Send + 'static,
     ) -> Answer {
-        self.out.later.push(Box::pin(async { work.await.into() }));
+        self.later(work, true)
+    }
+
+    /// The same for work that only reads, and may wait: its stanza counts as handled already (XEP-0198).
+    pub fn read_later<A: Into<Option<Stanza>>>(
+        &mut self,
+        work: impl Future<Output = A> + Send + 'static,
+    ) -> Answer {
+        self.later(work, false)
+    }
+
+    fn later<A: Into<Option<Stanza>>>(
+        &mut self,
+        work: impl Future<Output = A> + Send + 'static,
+        holds: bool,
+    ) -> Answer {
+        let work = Box::pin(async { work.await.into() });
+        self.out.later.push(Later { work, holds });
         Answer::Later
     }
 }

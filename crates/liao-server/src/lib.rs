@@ -10,6 +10,7 @@ pub mod admin;
 mod backoff;
 mod banner;
 pub mod c2s;
+mod catching_up;
 pub mod check;
 pub mod config;
 mod ending;
@@ -23,6 +24,7 @@ mod listener;
 pub mod mailbox;
 pub mod modules;
 mod os;
+
 mod peer;
 mod places;
 mod registration;

@@ -25,8 +25,12 @@ pub const AUTH_PAUSE_S: u64 = 60;
 pub const AUTH_AT_ONCE: u32 = 50;
 /// Accounts and addresses whose failed logins are remembered, about 100 bytes each.
 pub const AUTH_REMEMBERED: usize = 50_000;
-/// Bytes that wait for one session; who reads slower than this loses the session, not the others.
+/// Bytes that wait for one session. From a quarter of it on what is archived waits in the archive; who does not read
+/// what is in no archive loses the session, not the others.
 pub const MAILBOX_BYTES: usize = 2 * 1024 * 1024;
+/// What reaches a session out of the archive within so many milliseconds, and came while the session was there, is not
+/// called delayed (XEP-0203): it only went round a page that was being read.
+pub const LIVE_MS: i64 = 5_000;
 /// Bytes of a session's own stanzas that are being worked on; then its socket is not read.
 pub const IN_FLIGHT_BYTES: usize = 1024 * 1024;
 /// Contacts in one roster.
@@ -83,6 +87,10 @@ pub const ARCHIVE_PAGE: usize = 250;
 pub const ARCHIVE_PAGE_DEFAULT: usize = 50;
 /// Bytes of stanzas in one page: a quarter of the least mailbox that is of use, so that a page always fits.
 pub const ARCHIVE_PAGE_BYTES: usize = 512 * 1024;
+/// Archive queries of one session that wait at once; a client that pages asks one after the other.
+pub const ARCHIVE_QUERIES: usize = 64;
+/// Stanzas that one query looks at where the index cannot tell (XEP-0313 section 4.1.1, a full address).
+pub const ARCHIVE_SCAN: usize = 20_000;
 /// Seconds that a page waits for room in the mailbox of who asked.
 pub const ARCHIVE_PATIENCE_S: u64 = 60;
 /// Addresses in each list of archiving preferences (XEP-0441).

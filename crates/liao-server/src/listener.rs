@@ -12,7 +12,7 @@ use crate::places::Places;
 use crate::server::Server;
 use crate::services::components::{self, Component};
 use crate::services::{Service, sockets::Gateway, upload::Upload};
-use crate::store::{Store, StoreError, Sync};
+use crate::store::{Store, StoreError};
 use crate::{admin, banner, http, lan, retention};
 use liao_net::Wire;
 use liao_net::tls::{CertError, Identity};
@@ -248,7 +248,7 @@ pub async fn serve(
     let domain = BareJid::new(config.domain())
         .map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
     let data = config.data();
-    let store = Store::open(&data, Sync::Full)?;
+    let store = Store::open(&data, config.sync)?;
     let accounts = Accounts::open(store.clone(), domain.as_str()).await?;
     let identity = identity(&config, &data, domain.as_str())?;
     let (c2s_tls, c2s_config) = watch::channel(identity.server_config(&["xmpp-client"])?);

@@ -57,17 +57,28 @@ struct Handled {
     received: u64,
     prefix: u64,
     early: BTreeSet<u64>,
+    /// In work, and of no consequence after a crash.
+    light: BTreeSet<u64>,
     /// Committed ones that the stored `h` does not cover yet, as some before them were not handled then.
     beyond: BTreeSet<u64>,
     /// A commit that stores `h` is under way.
     storing: bool,
+    /// The first that never will be handled.
+    lost: Option<u64>,
 }
 
 impl Handled {
-    /// The longest whole beginning, if these were handled, too.
+    /// The longest whole beginning, if these were handled, too. This is for the next `<failed/>` after a crash: what
+    /// would be of no consequence then does not keep it from covering the messages that came after it, or a client
+    /// would send those again.
     fn prefix_with(&self, done: &[u64]) -> u64 {
+        let handled = |n| {
+            [&self.early, &self.light]
+                .iter()
+                .any(|all| all.contains(&n))
+        };
         let mut prefix = self.prefix;
-        while self.early.contains(&(prefix + 1)) || done.contains(&(prefix + 1)) {
+        while handled(prefix + 1) || done.contains(&(prefix + 1)) {
             prefix += 1;
         }
         prefix
@@ -75,6 +86,7 @@ impl Handled {
 
     /// One more is done.
     fn land(&mut self, number: u64) {
+        self.light.remove(&number);
         if number > self.prefix {
             self.early.insert(number);
         }
@@ -207,6 +219,20 @@ impl Mailbox {
         self.ready.notify_one();
     }
 
+    /// Ends the session at once: nothing more is taken, and what waited is given back.
+    pub fn close(&self) -> VecDeque<Item> {
+        let mut inner = self.lock();
+        inner.end.get_or_insert(End {
+            condition: "reset",
+            text: "",
+        });
+        (inner.bytes, inner.urgent) = (0, 0);
+        let items = std::mem::take(&mut inner.queue);
+        drop(inner);
+        self.taken.notify_waiters();
+        items
+    }
+
     /// Whether the client is inactive: what can wait then does (XEP-0352).
     pub fn set_quiet(&self, quiet: bool) {
         self.lock().quiet = quiet;
@@ -329,7 +355,8 @@ impl Mailbox {
             let landed = self.landed.notified();
             self.store_mark(store);
             let (handled, received) = self.handled();
-            if handled == received {
+            let lost = self.handled_lock().lost;
+            if handled == received || lost == Some(handled + 1) {
                 return;
             }
             landed.await;
@@ -408,6 +435,22 @@ impl Credit {
         }
     }
 
+    /// The stanza will never be handled: `h` stays before it.
+    pub fn abandon(mut self) {
+        if let Some(number) = self.number.take() {
+            let mut handled = self.mailbox.handled_lock();
+            handled.lost = Some(handled.lost.map_or(number, |n| n.min(number)));
+        }
+    }
+
+    /// The stanza would be of no consequence after a crash.
+    pub fn light(self) -> Credit {
+        if let Some(number) = self.number {
+            self.mailbox.handled_lock().light.insert(number);
+        }
+        self
+    }
+
     /// The stanza as a commit names it; `done`: nothing else of it is under way then.
     pub fn mark(&self, done: bool) -> Option<Mark> {
         self.number.map(|number| Mark {
@@ -469,6 +512,29 @@ mod tests {
         );
         mailbox.committed(&[], &[], mailbox.h_with(&[]));
         mailbox.mark_done();
+        assert_eq!(mailbox.handled(), (3, 3));
+    }
+
+    #[test]
+    fn a_ping_that_is_still_in_work_does_not_keep_the_stored_h_from_a_message_after_it() {
+        let mailbox = Arc::new(Mailbox::new(limits::MAILBOX_BYTES));
+        mailbox.count(5);
+        let ping = Credit::take(&mailbox, 1, 1).light();
+        let message = Credit::take(&mailbox, 1, 1);
+        let change = Credit::take(&mailbox, 1, 1);
+        let h = mailbox.h_with(&[2]);
+        assert_eq!(
+            h, 2,
+            "what is not answered at a crash never is; a change may not be missed"
+        );
+        mailbox.committed(&[2], &[2], h);
+        drop(message);
+        assert_eq!(
+            mailbox.handled(),
+            (0, 3),
+            "while the server lives, it is answered first"
+        );
+        drop((ping, change));
         assert_eq!(mailbox.handled(), (3, 3));
     }
 

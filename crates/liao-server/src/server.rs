@@ -48,7 +48,9 @@ pub enum ToShard {
     /// A commit ended.
     Committed(BareJid, u64, Result<Committed, CommitError>),
     /// A page of kept messages has been read; with the archive's end as known when it was asked for.
-    Page(BareJid, u64, Option<Page>),
+    Page(BareJid, [u64; 2], Option<Page>),
+    /// What the store says after it refused a change; with the last commit that had been made when it was asked.
+    Reread(BareJid, u64, Option<Box<State>>),
 }
 
 /// The shared parts of a running server.
@@ -331,6 +333,11 @@ impl Server {
                         cx.route(Stanza::presence("unsubscribed").from(me.clone()).to(jid));
                     }
                 }
+                // What came between its removal and now.
+                cx.out.ops.push(crate::store::Op::Floor {
+                    owner: me.to_string(),
+                    seq: u64::MAX >> 1,
+                });
                 cx.entity.behind = Behind::Nobody;
                 cx.entity.roster = Default::default();
                 cx.entity.offline = Default::default();

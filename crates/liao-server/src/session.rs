@@ -1,7 +1,7 @@
 //! A bound session: stanzas in to the entity, the mailbox out to the socket, until either side ends it. With stream
 //! management (XEP-0198) it outlives its connection.
 
-use crate::acks::Acks;
+use crate::acks::{Acks, is_light};
 use crate::c2s::{Bound, failed, farewell};
 use crate::entity::Item;
 use crate::limits;
@@ -131,8 +131,9 @@ pub fn run(
         held: None,
         seqs: Vec::new(),
         heard: Instant::now(),
-        stuck: false,
+        stuck: None,
         broken: false,
+        answered: 0,
     };
     session.note();
     session.begin(*start);
@@ -201,9 +202,11 @@ struct Session {
     /// Archived messages in the wire's buffer.
     seqs: Vec<u64>,
     heard: Instant,
-    stuck: bool,
+    stuck: Option<u64>,
     /// A stream error was queued: only the end is left.
     broken: bool,
+    /// Of the client's stanzas, those handled whose answers are on the wire, too.
+    answered: u64,
 }
 
 impl Session {
@@ -237,17 +240,19 @@ impl Session {
         if let Ok(mut sessions) = self.server.sessions.lock() {
             sessions.remove(&self.id);
         }
+        let mut rest = self.mailbox.close();
         if let Some(acks) = &mut self.acks {
             if let Some(stream) = acks.resume {
                 self.server.streams_lock().ended(stream, &self.mailbox);
             }
-            // Archived messages stay for the next session; who asked for something else is told (section 4).
-            for item in acks.rest().into_iter().filter(|i| i.seq.is_none()) {
-                let iq = Stanza::parse_bytes(&item.bytes).filter(|s| s.kind == Kind::Iq);
-                if let Some(iq) = iq.filter(|s| !s.is_answer()) {
-                    self.server
-                        .route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE), None);
-                }
+            rest.extend(acks.rest());
+        }
+        // Archived messages stay for the next session; who asked for something else is told (section 4).
+        for item in rest.into_iter().filter(|i| i.seq.is_none()) {
+            let iq = Stanza::parse_bytes(&item.bytes).filter(|s| s.kind == Kind::Iq);
+            if let Some(iq) = iq.filter(|s| !s.is_answer()) {
+                self.server
+                    .route(iq.error(&ErrorKind::SERVICE_UNAVAILABLE), None);
             }
         }
         self.server
@@ -295,7 +300,7 @@ impl Session {
         }
         (self.peer, self.held) = (resume.peer, Some(resume.held));
         self.lang = resume.lang;
-        (self.heard, self.stuck) = (Instant::now(), false);
+        (self.heard, self.stuck) = (Instant::now(), None);
         self.note();
         let (handled, _) = self.mailbox.handled();
         let Some(acks) = &mut self.acks else { return };
@@ -330,8 +335,7 @@ impl Session {
         }
         loop {
             let reading = self.mailbox.is_reading();
-            let unacked = self.acks.as_ref().map_or(0, Acks::bytes);
-            let room = self.wire.queued_bytes() < WIRE_BYTES && unacked < self.mailbox.bound();
+            let room = self.has_room();
             let next = tokio::select! {
                 () = self.mailbox.ready(), if room || self.mailbox.is_ended() => self.drain(),
                 progress = self.wire.drive(reading) => self.progress(progress),
@@ -369,15 +373,29 @@ impl Session {
         }
     }
 
+    /// Whether more may be taken from the mailbox.
+    fn has_room(&self) -> bool {
+        let unacked = self.acks.as_ref().map_or(0, Acks::bytes);
+        self.wire.queued_bytes() < WIRE_BYTES && unacked < self.mailbox.bound()
+    }
+
     /// Moves what waits to the wire; it leaves in as few writes as the socket takes.
     fn drain(&mut self) -> Next {
+        // Looked at before the mailbox is emptied: the answer to what is counted is in there, and leaves first.
+        let (handled, received) = self.mailbox.handled();
+        self.answered = handled;
+        let was_busy = self.mailbox.is_busy();
         let (items, end) = self.mailbox.take();
+        if was_busy {
+            // There is room again for what was kept.
+            self.server
+                .post(self.full.to_bare(), Item::Written(Vec::new()));
+        }
         for item in items {
             self.send(item.bytes, item.seq);
         }
         self.ask();
         self.mailbox.store_mark(&self.server.store);
-        let (handled, received) = self.mailbox.handled();
         if self
             .acks
             .as_mut()
@@ -399,7 +417,7 @@ impl Session {
     fn progress(&mut self, progress: Result<Progress, WireError>) -> Next {
         match progress {
             Ok(Progress::Flushed) => {
-                self.stuck = false;
+                self.stuck = None;
                 if !self.seqs.is_empty() {
                     let seqs = std::mem::take(&mut self.seqs);
                     self.server.post(self.full.to_bare(), Item::Written(seqs));
@@ -444,11 +462,19 @@ impl Session {
             // Section 5: only before binding.
             ("resume", _) => self.refuse("unexpected-request"),
             ("r", true) => {
-                let (handled, received) = self.mailbox.handled();
+                // A refusal must not come after the count that covers it: if the server died in between, the client
+                // would believe that its message is kept.
+                let next = if self.has_room() {
+                    self.drain()
+                } else {
+                    Next::Go
+                };
+                let (_, received) = self.mailbox.handled();
                 if let Some(acks) = &mut self.acks {
-                    acks.asked_by_client(handled, received);
+                    acks.asked_by_client(self.answered, received);
                 }
-                self.tell(handled);
+                self.tell(self.answered);
+                return next;
             }
             ("a", true) => match frame.attr("h").and_then(|h| h.parse().ok()) {
                 Some(h) => {
@@ -571,6 +597,9 @@ impl Session {
                 // RFC 6120 section 8.1.1.1 and 8.3.3.8.
                 if answerable {
                     self.malformed(&kind, id.as_deref());
+                } else {
+                    // It counts (XEP-0198 section 4).
+                    drop(Credit::take(&self.mailbox, self.id, 0));
                 }
                 return Next::Go;
             }
@@ -597,7 +626,10 @@ impl Session {
                 text: "you are somebody else",
             });
         }
-        let credit = Credit::take(&self.mailbox, self.id, size + 256);
+        let mut credit = Credit::take(&self.mailbox, self.id, size + 256);
+        if is_light(&stanza) {
+            credit = credit.light();
+        }
         self.server
             .post(self.full.to_bare(), Item::Send(self.id, stanza, credit));
         Next::Go
@@ -621,16 +653,18 @@ impl Session {
     /// Once a minute: a stalled write, or a client that is silent for too long.
     fn tick(&mut self) -> Next {
         if self.wire.queued_bytes() > 0 {
-            if self.stuck && self.is_resumable() {
+            let written = self.wire.written_bytes();
+            let stuck = self.stuck == Some(written);
+            if stuck && self.is_resumable() {
                 return Next::Lost;
             }
-            if self.stuck {
+            if stuck {
                 return Next::Fail(End {
                     condition: "resource-constraint",
                     text: "nothing can be written to you",
                 });
             }
-            self.stuck = true;
+            self.stuck = Some(written);
         }
         let silent = self.heard.elapsed().as_secs();
         if silent > 2 * self.server.bounds.idle_ping_s {

@@ -1,17 +1,18 @@
 //! One shard: a task that owns the entities of its share of the addresses; nothing in them is locked. Runs their items,
 //! commits and releases what comes of it, in order, and hands out what was kept for those who were away.
 
+use crate::catching_up;
 use crate::engines;
-use crate::entity::{Behind, Entity, Item, Pending, Session, State};
-use crate::hooks::{Effects, Release};
+use crate::entity::{Behind, Entity, Item, Pending, State};
+use crate::hooks::{Effects, Later, Release};
 use crate::limits;
 use crate::modules;
+
 use crate::server::{Server, ToShard};
-use crate::store::{Archived, At, Commit, CommitError, Committed, PageQuery};
-use bytes::Bytes;
+use crate::store::{At, Commit, CommitError, Committed, Op, PageQuery};
 use liao_proto::jid::BareJid;
 use liao_proto::stanza::ErrorKind;
-use liao_proto::xep::{delay, forward};
+use liao_proto::xep::forward;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 /// One shard: all that happens to its entities, in order.
 pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard>) {
     let mut entities: HashMap<BareJid, Entity> = HashMap::new();
+    let mut many = limits::ENTITIES_PER_SHARD;
     while let Some(message) = inbox.recv().await {
         match message {
             ToShard::Item(bare, item) => {
@@ -33,16 +35,25 @@ pub async fn run(server: Arc<Server>, mut inbox: mpsc::UnboundedReceiver<ToShard
                 }
                 forget_nobody(&mut entities, &bare);
             }
-            ToShard::Page(bare, head, page) => {
+            ToShard::Page(bare, span, page) => {
                 if let Some(entity) = entities.get_mut(&bare) {
                     entity.reading = false;
-                    on_page(&server, entity, head, page.map(|p| p.rows));
+                    catching_up::on_page(&server, entity, span, page.map(|p| p.rows));
+                    after(&server, &bare, entity);
+                }
+            }
+            ToShard::Reread(bare, ticket, state) => {
+                if let Some(entity) = entities.get_mut(&bare)
+                    && on_reread(entity, ticket, state)
+                {
                     after(&server, &bare, entity);
                 }
             }
         }
-        if entities.len() > limits::ENTITIES_PER_SHARD {
+        if entities.len() > many {
             entities.retain(|_, e| !e.is_idle());
+            // Those that stay are busy: they are looked through again when there are half as many more.
+            many = limits::ENTITIES_PER_SHARD.max(entities.len() * 3 / 2);
         }
     }
 }
@@ -52,6 +63,7 @@ impl Entity {
         self.queue.is_empty()
             && self.parked.is_empty()
             && !self.reading
+            && !self.rereading
             && self.state.as_ref().is_some_and(|s| s.sessions.is_empty())
     }
 }
@@ -81,6 +93,8 @@ fn on_item(
         queue: VecDeque::new(),
         ticket: 0,
         reading: false,
+        stale: false,
+        rereading: false,
     };
     entities.insert(bare.clone(), entity);
     let server = server.clone();
@@ -128,11 +142,20 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
             .last_seq(&owner)
             .await
             .map_err(|e| e.to_string())?;
-        Ok::<_, String>(Some((rows, head)))
+        let cursor = rows
+            .iter()
+            .find(|r| r.0 == engines::offline::COLLECTION)
+            .and_then(|r| std::str::from_utf8(&r.2).ok()?.parse().ok())
+            .unwrap_or(0);
+        Ok::<_, String>(Some((
+            rows,
+            head,
+            first_waiting(server, &owner, cursor, head).await,
+        )))
     };
     match read.await {
         Ok(None) => {}
-        Ok(Some((rows, head))) => {
+        Ok(Some((rows, head, first))) => {
             state.behind = Behind::Account;
             for (collection, key, value) in rows {
                 match collection.as_str() {
@@ -142,6 +165,9 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
                 }
             }
             state.offline.set_head(head);
+            if let Some(first) = first {
+                state.offline.begin_at(first);
+            }
         }
         Err(error) => {
             tracing::error!(%bare, error, "an account cannot be read; its stanzas are refused");
@@ -149,6 +175,21 @@ async fn load(server: &Server, bare: &BareJid) -> Option<State> {
         }
     }
     Some(state)
+}
+
+/// The first message that nobody has been given; behind all of them if there is none.
+async fn first_waiting(server: &Server, owner: &str, cursor: u64, head: u64) -> Option<u64> {
+    if cursor >= head {
+        return None;
+    }
+    let query = PageQuery {
+        after: vec![At::Seq(cursor)],
+        undelivered: true,
+        limit: 1,
+        ..PageQuery::default()
+    };
+    let page = server.store.page(owner, query).await.ok()?;
+    Some(page.rows.first().map_or(head + 1, |row| row.seq))
 }
 
 fn on_loaded(
@@ -215,6 +256,9 @@ fn apply(server: &Arc<Server>, entity: &mut Entity, effects: Effects) {
         refusals,
         later,
         credits,
+        changes: ops
+            .iter()
+            .any(|op| matches!(op, Op::Put { .. } | Op::Delete { .. })),
     };
     if ops.is_empty() {
         if entity.queue.is_empty() {
@@ -264,7 +308,7 @@ fn on_committed(
     let pending = &mut entity.queue[at];
     pending.done = true;
     match result {
-        Ok(committed) => number(state, &mut pending.releases, &committed),
+        Ok(committed) => number(server, state, &mut pending.releases, &committed),
         Err(error) => {
             tracing::error!(bare = %state.bare, %error, "a commit failed; the senders are told");
             let kind = match error {
@@ -278,6 +322,7 @@ fn on_committed(
                 .map(|s| Release::Route(s.error(&kind)))
                 .collect();
             pending.later.clear();
+            entity.stale |= pending.changes;
         }
     }
     while entity.queue.front().is_some_and(|p| p.done) {
@@ -288,7 +333,7 @@ fn on_committed(
 }
 
 /// Gives archived messages their numbers; turns them into what is written to each session.
-fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed) {
+fn number(server: &Server, state: &mut State, releases: &mut Vec<Release>, committed: &Committed) {
     for entry in std::mem::take(releases) {
         match entry {
             Release::Archived {
@@ -308,17 +353,26 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
                     true => bytes,
                     false => forward::with_stanza_id(&bytes, &by, &place.id),
                 };
+                // Who gets its messages by pages gets this, too, in its turn; so does who reads slowly, from now on.
+                for id in sessions.iter().chain(&copies) {
+                    catching_up::fall_behind(state, *id, place.seq);
+                }
+                let copies = copies
+                    .into_iter()
+                    .filter(|s| !state.offline.is_catching_up(*s))
+                    .filter(|s| !state.offline.has(place.seq, *s));
+                let copies: Vec<u64> = copies.collect();
+                let sessions = now(server, state, sessions, place.seq, kept, &copies);
                 for session in copies {
                     let Some(s) = state.session(session) else {
                         continue;
                     };
-                    releases.push(Release::Session {
+                    releases.push(Release::Numbered {
                         session,
                         bytes: forward::carbon("received", &by, s.full.as_str(), type_, &bytes),
-                        lazy: None,
+                        seq: place.seq,
                     });
                 }
-                let sessions = now(state, sessions, place.seq, kept);
                 releases.extend(sessions.into_iter().map(|session| Release::Numbered {
                     session,
                     bytes: bytes.clone(),
@@ -350,7 +404,14 @@ fn number(state: &mut State, releases: &mut Vec<Release>, committed: &Committed)
 
 /// The sessions that get a message now. Who is being handed what was kept gets it, too, in its turn; who came while it
 /// was committed must not miss it.
-fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool) -> Vec<u64> {
+fn now(
+    server: &Server,
+    state: &mut State,
+    sessions: Vec<u64>,
+    seq: u64,
+    kept: bool,
+    copies: &[u64],
+) -> Vec<u64> {
     let known: Vec<u64> = sessions
         .into_iter()
         .filter(|id| state.sessions.iter().any(|s| s.id == *id))
@@ -358,9 +419,13 @@ fn now(state: &mut State, sessions: Vec<u64>, seq: u64, kept: bool) -> Vec<u64> 
     let sessions: Vec<u64> = known
         .iter()
         .copied()
-        .filter(|id| !state.offline.is_catching_up(*id))
+        .filter(|id| !state.offline.is_catching_up(*id) && !state.offline.has(seq, *id))
         .collect();
-    state.offline.stored(seq, &sessions, kept);
+    let all: Vec<u64> = sessions.iter().chain(copies).copied().collect();
+    if state.offline.stored(seq, &all, kept) {
+        // A page was faster than this report.
+        server.post(state.bare.clone(), Item::Written(Vec::new()));
+    }
     if known.is_empty() {
         let reachable = state.sessions.iter().filter(|s| s.is_reachable());
         for id in reachable.map(|s| s.id).collect::<Vec<_>>() {
@@ -420,8 +485,9 @@ fn release(server: &Arc<Server>, state: &mut State, pending: Pending) {
             Release::Archived { .. } => {}
         }
     }
-    for work in later {
-        let (server, credit) = (server.clone(), credits.pop());
+    for Later { work, holds } in later {
+        // What only reads counts as handled; it may wait for room in the mailbox of who asked.
+        let (server, credit) = (server.clone(), credits.pop().filter(|_| holds));
         tokio::spawn(async move {
             if let Some(answer) = work.await {
                 server.route(answer, credit);
@@ -430,122 +496,34 @@ fn release(server: &Arc<Server>, state: &mut State, pending: Pending) {
     }
 }
 
-/// The sessions that are being handed what was kept. Who can no longer get it drops out.
-fn catching(state: &mut State) -> impl Iterator<Item = &Session> {
-    for id in state.offline.catching() {
-        if !state
-            .sessions
-            .iter()
-            .any(|s| s.id == id && s.is_reachable())
-        {
-            state.offline.caught_up(id);
-        }
-    }
-    let offline = &state.offline;
-    state
-        .sessions
-        .iter()
-        .filter(|s| offline.is_catching_up(s.id))
-}
-
-/// After anything: goes on handing out kept messages if there is room.
-fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
-    let Some(state) = entity.state.as_mut() else {
-        return;
-    };
-    if entity.reading || !catching(state).any(|_| true) {
+/// Hooks change the state before the disk has agreed. If it did not, the store is asked again, between commits.
+fn reread(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
+    if !entity.stale || entity.rereading || !entity.queue.is_empty() {
         return;
     }
-    if catching(state).any(|s| s.mailbox.is_busy()) {
-        // The next report of written messages comes here again.
-        return;
-    }
-    entity.reading = true;
-    state.offline.restarted = false;
-    let head = state.offline.head();
-    let query = PageQuery {
-        after: vec![At::Seq(state.offline.page_after)],
-        undelivered: true,
-        limit: limits::OFFLINE_PAGE,
-        limit_bytes: limits::ARCHIVE_PAGE_BYTES,
-        ..PageQuery::default()
-    };
-    let (server, bare) = (server.clone(), bare.clone());
+    entity.rereading = true;
+    let (server, bare, ticket) = (server.clone(), bare.clone(), entity.ticket);
     tokio::spawn(async move {
-        let page = server.store.page(bare.as_str(), query).await;
-        if let Err(error) = &page {
-            tracing::error!(%bare, %error, "kept messages cannot be read");
-        }
-        server.tell(bare.clone(), ToShard::Page(bare, head, page.ok()));
+        let state = load(&server, &bare).await.map(Box::new);
+        server.tell(bare.clone(), ToShard::Reread(bare, ticket, state));
     });
 }
 
-/// Hands out a page of kept messages (XEP-0160 section 3, step 4; XEP-0203).
-fn on_page(server: &Server, entity: &mut Entity, head: u64, rows: Option<Vec<Archived>>) {
-    let Some(state) = entity.state.as_mut() else {
-        return;
+/// `false`: the store cannot be read; with the next item that comes it is tried again.
+fn on_reread(entity: &mut Entity, ticket: u64, read: Option<Box<State>>) -> bool {
+    entity.rereading = false;
+    let (Some(state), Some(read)) = (entity.state.as_mut(), read) else {
+        return false;
     };
-    if state.offline.restarted {
-        return;
+    if entity.ticket == ticket {
+        (state.roster, state.rows) = (read.roster, read.rows);
+        entity.stale = false;
     }
-    let ids: Vec<u64> = catching(state).map(|s| s.id).collect();
-    let Some(rows) = rows else {
-        ids.iter().for_each(|id| state.offline.caught_up(*id));
-        return;
-    };
-    if rows.is_empty() {
-        state.offline.passed(head);
-        state.offline.page_after = state.offline.page_after.max(head);
-        if state.offline.head() <= head {
-            ids.iter().for_each(|id| state.offline.caught_up(*id));
-        }
-        return;
-    }
-    // Who reads the archive by itself needs none of it (XEP-0386 section 3.2).
-    let mut passed = Vec::new();
-    for row in rows {
-        if catching(state).any(|s| s.mailbox.is_busy()) {
-            break;
-        }
-        state.offline.passed(row.seq.saturating_sub(1));
-        state.offline.page_after = row.seq;
-        if row.kept {
-            state.offline.is_only_kept(row.seq);
-        }
-        let wants = |s: &&Session| row.kept || !s.reads_archive;
-        let wanting = state
-            .sessions
-            .iter()
-            .filter(|s| ids.contains(&s.id))
-            .filter(wants);
-        let wanting: Vec<u64> = wanting.map(|s| s.id).collect();
-        if wanting.is_empty() {
-            passed.push(row.seq);
-            continue;
-        }
-        let new: Vec<u64> = wanting
-            .into_iter()
-            .filter(|id| state.offline.give(row.seq, *id))
-            .collect();
-        if new.is_empty() {
-            continue;
-        }
-        let bytes = again(&state.bare, &row);
-        for session in state.sessions.iter().filter(|s| new.contains(&s.id)) {
-            session.mailbox.push(bytes.clone(), Some(row.seq));
-        }
-    }
-    if !passed.is_empty() {
-        server.post(state.bare.clone(), Item::Written(passed));
-    }
+    true
 }
 
-/// A kept message as it is handed out later: with its id, and since when it waits (XEP-0203, XEP-0359).
-fn again(bare: &BareJid, row: &Archived) -> Bytes {
-    let stamp = delay::utc_from_ms(row.time_ms);
-    let delayed = forward::with_child(&row.stanza, &forward::delay(bare.domain().as_str(), &stamp));
-    match row.kept {
-        true => delayed,
-        false => forward::with_stanza_id(&delayed, bare.as_str(), &row.id),
-    }
+/// After anything: asks the store again if it must, and goes on handing out kept messages.
+fn after(server: &Arc<Server>, bare: &BareJid, entity: &mut Entity) {
+    reread(server, bare, entity);
+    catching_up::go_on(server, bare, entity);
 }

@@ -54,6 +54,8 @@ pub enum Line {
     History(usize),
     /// What somebody wrote was read.
     Read(String),
+    /// Something beside saying something.
+    Act(Act),
     /// Messages with these words.
     Search(String),
     /// Keep the conversation on top, or no longer.
@@ -76,6 +78,23 @@ pub enum Line {
     Unknown(String),
     /// A command without what it needs: how it goes.
     Usage(&'static Row),
+}
+
+/// What is done to the last messages of the one who is talked to, or to somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Other words for our last message.
+    Edit(String),
+    /// Take our last message back.
+    Recall,
+    /// Answer their last message.
+    Reply(String),
+    /// React to their last message; nothing takes it away.
+    React(Option<String>),
+    /// Shake their window.
+    Nudge,
+    /// Hear nothing of somebody any more, or again.
+    Block(String, bool),
 }
 
 type Parse = fn(&str) -> Option<Line>;
@@ -249,6 +268,62 @@ pub static ALL: &[Row] = &[
         arguments: "NAME",
         what: |w| w.c_read,
         parse: |t| one(t).map(Line::Read),
+    },
+    Row {
+        names: ["edit", "改"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "TEXT",
+        what: |w| w.c_edit,
+        parse: |t| one(t).map(|t| Line::Act(Act::Edit(t))),
+    },
+    Row {
+        names: ["recall", "撤回"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "",
+        what: |w| w.c_recall,
+        parse: |_| Some(Line::Act(Act::Recall)),
+    },
+    Row {
+        names: ["reply", "回复"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "TEXT",
+        what: |w| w.c_reply,
+        parse: |t| one(t).map(|t| Line::Act(Act::Reply(t))),
+    },
+    Row {
+        names: ["react", "回应"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "[👍]",
+        what: |w| w.c_react,
+        parse: |t| Some(Line::Act(Act::React(one(t)))),
+    },
+    Row {
+        names: ["nudge", "抖动"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "",
+        what: |w| w.c_nudge,
+        parse: |_| Some(Line::Act(Act::Nudge)),
+    },
+    Row {
+        names: ["block", "屏蔽"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "NAME",
+        what: |w| w.c_block,
+        parse: |t| one(t).map(|t| Line::Act(Act::Block(t, true))),
+    },
+    Row {
+        names: ["unblock", "解除屏蔽"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "NAME",
+        what: |w| w.c_unblock,
+        parse: |t| one(t).map(|t| Line::Act(Act::Block(t, false))),
     },
     Row {
         names: ["search", "搜索"],

@@ -84,6 +84,10 @@ pub enum Action {
     Link,
     Copy,
     Again,
+    Reply,
+    Edit,
+    Recall,
+    React,
     Show,
     Sockets,
     PasteSend,
@@ -172,6 +176,10 @@ pub static ALL: &[Row] = rows! {
     Message  "down"          Down          ["Down", "Ctrl+Down", "j"]          k_down;
     Message  "open-link"     Link          ["o", "Enter"]                      k_link;
     Message  "copy"          Copy          ["y"]                               k_copy;
+    Message  "reply"         Reply         ["r"]                               k_reply;
+    Message  "edit"          Edit          ["e"]                               k_edit;
+    Message  "recall"        Recall        ["d"]                               k_recall;
+    Message  "react"         React         ["="]                               k_react;
     Message  "again"         Again         ["s"]                               k_again;
 
     Choice   "choose"        Open          ["Enter"]                           k_choose;

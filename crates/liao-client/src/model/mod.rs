@@ -120,8 +120,25 @@ impl Model {
             Event::Message(message) => self.message(message, State::Sent),
             Event::State { id, state } => self.advance(id, state),
             Event::ReadElsewhere { peer } => self.read(peer),
-            Event::Notice(_) | Event::Ready | Event::CaughtUp { .. } | Event::History { .. } => {}
+            Event::Changed(message) => self.changed(message),
+            Event::Notice(_)
+            | Event::Ready
+            | Event::CaughtUp { .. }
+            | Event::History { .. }
+            | Event::Typing { .. }
+            | Event::Nudge { .. }
+            | Event::Blocked(_) => {}
         }
+    }
+
+    /// A message has a new form.
+    fn changed(&mut self, message: &Message) {
+        let person = self.person(&message.peer);
+        let same = |m: &Message| m.outgoing == message.outgoing && m.id == message.id;
+        if let Some(last) = person.last.as_mut().filter(|m| same(m)) {
+            last.clone_from(message);
+        }
+        person.window.change(message);
     }
 
     fn gone(&mut self) {
@@ -363,6 +380,7 @@ mod tests {
             text: "hi".into(),
             time_ms: 0,
             delayed: false,
+            ..Message::default()
         }));
         assert_eq!(model.list()[0].contact.peer, "b@x");
         assert_eq!(model.people["b@x"].unread, 1);

@@ -210,6 +210,15 @@ impl Window {
         self.lines.iter().rev().find_map(|l| l.n)
     }
 
+    /// A message has a new form.
+    pub(super) fn change(&mut self, message: &Message) {
+        let same =
+            |l: &&mut Line| l.message.outgoing == message.outgoing && l.message.id == message.id;
+        if let Some(line) = self.lines.iter_mut().rev().find(same) {
+            line.message.clone_from(message);
+        }
+    }
+
     /// A message of ours has come further; `false`: it is not in this stretch.
     pub(super) fn advance(&mut self, id: &str, state: &State) -> bool {
         let ours = |l: &&mut Line| l.message.outgoing && l.message.id == id;
@@ -243,6 +252,7 @@ mod tests {
             text: id.into(),
             time_ms: 0,
             delayed: false,
+            ..Message::default()
         }
     }
 

@@ -96,6 +96,7 @@ impl Talk {
                 text,
                 time_ms: now_ms(),
                 delayed: false,
+                ..Message::default()
             }));
         }
         false

@@ -117,13 +117,15 @@ impl Handle {
         (Handle { orders, waiting }, receiver)
     }
 
-    fn say(&self, id: String, words: String) -> Result<(), Event> {
+    /// What there is to tell if it cannot be said.
+    fn say(&self, id: String, words: String) -> Option<Event> {
         if self.waiting.load(Ordering::Relaxed) + words.len() > QUEUE_BYTES {
-            return Err(failed(id, "too much waits for this peer already"));
+            return Some(failed(id, "too much waits for this peer already"));
         }
         self.waiting.fetch_add(words.len(), Ordering::Relaxed);
         let order = Order::Say { id, words };
-        self.orders.send(order).map_err(|lost| match lost.0 {
+        let lost = self.orders.send(order).err()?;
+        Some(match lost.0 {
             Order::Say { id, .. } => failed(id, "the talk is over"),
             _ => Event::Notice("the talk is over".into()),
         })
@@ -163,7 +165,7 @@ pub async fn call(settings: Sockets, mut inner: Inner) -> Result<(), Failure> {
             end = &mut task => break end,
             command = inner.commands.recv() => match command {
                 Some(Command::Send { id, text, .. }) => {
-                    if let Err(event) = handle.say(id, settings.words(&text)) {
+                    if let Some(event) = handle.say(id, settings.words(&text)) {
                         let _ = inner.events.send(event).await;
                     }
                 }
@@ -232,7 +234,7 @@ pub async fn serve(settings: Sockets, mut inner: Inner) -> Result<(), Failure> {
             command = inner.commands.recv(), if open => match command {
                 Some(Command::Send { id, to, text }) => {
                     let told = match callers.get(&to) {
-                        Some(caller) => caller.say(id, settings.words(&text)).err(),
+                        Some(caller) => caller.say(id, settings.words(&text)),
                         None => Some(failed(id, &format!("{to} is not here"))),
                     };
                     if let Some(event) = told {

@@ -1,12 +1,13 @@
 //! Messages as they are said and arrive: the outbox, each message once however it comes, and how far ours have come.
 
 use super::archive::{follow, in_a_hole};
+use super::changes::{apply_early, more_of, more_text};
 use super::{Store, StoreError, place};
 use crate::backend::{Message, State};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The columns of a [`Message`].
-pub(super) const MESSAGE: &str = "peer, outgoing, id, body, time_ms, delayed";
+pub(super) const MESSAGE: &str = "peer, outgoing, id, body, time_ms, delayed, more";
 
 pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     Ok(Message {
@@ -16,6 +17,7 @@ pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         text: row.get("body")?,
         time_ms: row.get("time_ms")?,
         delayed: row.get("delayed")?,
+        more: more_of(&row.get::<_, String>("more")?),
     })
 }
 
@@ -100,8 +102,12 @@ pub(super) fn known(
         }
     }
     if let Some(origin) = &new.origin {
-        // The words are compared, too: a program that gives an id twice must not make us lose what it says.
-        let sql = format!("{columns} AND origin = ?3 AND outgoing = ?4 AND body = ?5 ORDER BY n");
+        // The words are compared, too, unless they were changed: a program that gives an id twice must not make us lose
+        // what it says. Our own ids are unique.
+        let sql = format!(
+            "{columns} AND origin = ?3 AND outgoing = ?4
+             AND (body = ?5 OR more <> '' OR outgoing = 1 AND live = 1) ORDER BY n"
+        );
         let mut query = db.prepare_cached(&sql)?;
         let values = params![
             account,
@@ -158,7 +164,7 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     let message = &new.message;
     let sql = "INSERT INTO message (n, account, peer, outgoing, id, stanza_id, body, time_ms, delayed, state, origin,
-               live, markable) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12)";
+               live, markable, more) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 1, ?10, ?11, ?12, ?13)";
     db.prepare_cached(sql)?.execute(params![
         n,
         account,
@@ -171,8 +177,10 @@ pub(super) fn insert(
         message.delayed,
         new.origin,
         new.live && !message.outgoing,
-        new.markable
+        new.markable,
+        more_text(&message.more)
     ])?;
+    apply_early(db, account, n, message, new.origin.as_deref())?;
     if message.outgoing {
         // Who answers, on whatever device, has read what was said before.
         let sql = "INSERT INTO conversation (account, peer, read_n) VALUES (?1, ?2, ?3)
@@ -193,15 +201,16 @@ impl Store {
         let there = tx.prepare_cached(sql)?.exists([account, &message.id])?;
         if !there {
             tx.execute(
-                "INSERT INTO message (n, account, peer, outgoing, id, origin, body, time_ms, delayed, state)
-                 VALUES (?1, ?2, ?3, 1, ?4, ?4, ?5, ?6, 0, 0)",
+                "INSERT INTO message (n, account, peer, outgoing, id, origin, body, time_ms, delayed, state, more)
+                 VALUES (?1, ?2, ?3, 1, ?4, ?4, ?5, ?6, 0, 0, ?7)",
                 params![
                     place::end(&tx, self.floor())?,
                     account,
                     message.peer,
                     message.id,
                     message.text,
-                    message.time_ms
+                    message.time_ms,
+                    more_text(&message.more)
                 ],
             )?;
         }

@@ -2,6 +2,7 @@
 
 mod agent;
 mod archive;
+mod changes;
 mod history;
 mod messages;
 mod place;
@@ -19,6 +20,7 @@ const VERSIONS: &[&str] = &[
     include_str!("schema-1.sql"),
     include_str!("schema-2.sql"),
     include_str!("schema-3.sql"),
+    include_str!("schema-4.sql"),
 ];
 
 pub use agent::Agent;

@@ -29,6 +29,7 @@ fn said(outgoing: bool, id: &str) -> Message {
         text: format!("words {id} 汉字"),
         time_ms: 1,
         delayed: false,
+        ..Message::default()
     }
 }
 
@@ -171,7 +172,7 @@ fn an_older_file_is_brought_forward_after_a_copy_and_keeps_all_it_had() {
     let store = Store::open(&folder.0).unwrap();
     assert_eq!(ids(&store), ["1", "2", "3", "4"]);
     assert_eq!(store.unsent(ME).unwrap(), [said(true, "3")]);
-    let copy = folder.0.join("client.sqlite3.before-3");
+    let copy = folder.0.join("client.sqlite3.before-4");
     assert!(copy.exists(), "a copy of the old file");
     // What turns up between two old messages finds room; what was not said yet stands behind it.
     let found = |id: &str, outgoing| Arriving {

@@ -238,6 +238,7 @@ mod tests {
             text: text.into(),
             time_ms: 1,
             delayed: false,
+            ..Message::default()
         }
     }
 

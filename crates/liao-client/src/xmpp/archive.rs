@@ -6,7 +6,7 @@ use super::session::{Asked, Session};
 use super::{history, incoming};
 use crate::backend::{Event, Peer};
 use crate::features::archive::{self, Fin, Found, Range};
-use crate::features::{ids, markers, receipts};
+use crate::features::{Change, ids, markers, receipts};
 use crate::store::{ArchivePage, Arrival, Arriving, Before, Gap};
 use liao_proto::jid::BareJid;
 use liao_proto::ns;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// What comes by itself is shown behind what is fetched, but not kept from the person for longer.
-const HOLD: Duration = Duration::from_secs(5);
+pub(super) const HOLD: Duration = Duration::from_secs(5);
 /// An archive that does not answer does not keep the outbox for longer.
 const DOUBT: Duration = Duration::from_secs(20);
 /// Messages that are kept back at most: they are in memory.
@@ -68,10 +68,41 @@ struct Reading {
     found: Vec<Found>,
 }
 
-/// Events that are kept back, with the archive's ids of their messages.
-struct Held {
+/// Events that came by themselves while the archive was read and are shown behind what it has, with the archive's ids
+/// of their messages. If the connection breaks before that, the next one goes on with them.
+pub struct Held {
     until: Instant,
     events: Vec<(Option<String>, Event)>,
+}
+
+impl Held {
+    /// Until when they wait at most.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// All of them, in the order in which they came.
+    pub fn events(self) -> impl Iterator<Item = Event> {
+        self.events.into_iter().map(|(_, event)| event)
+    }
+
+    /// What came before the first of these messages, which is in none of them: it was said before them, too.
+    fn before(&mut self, ids: &HashSet<&str>) -> Vec<Event> {
+        let is_one = |id: &Option<String>| id.as_deref().is_some_and(|id| ids.contains(id));
+        let first = self.events.iter().position(|(id, _)| is_one(id));
+        self.up_to(first.unwrap_or(0))
+    }
+
+    /// A message that a page has, too; with what came before it.
+    fn take(&mut self, id: &str) -> Vec<Event> {
+        let events = &self.events;
+        let at = events.iter().position(|(h, _)| h.as_deref() == Some(id));
+        self.up_to(at.map_or(0, |at| at + 1))
+    }
+
+    fn up_to(&mut self, end: usize) -> Vec<Event> {
+        self.events.drain(..end).map(|(_, event)| event).collect()
+    }
 }
 
 /// What of the archive is under way.
@@ -81,8 +112,6 @@ pub(super) struct Archive {
     wants: VecDeque<Want>,
     /// The place of what was said before the archive was asked.
     said: i64,
-    /// What came by itself while the archive was read.
-    held: Option<Held>,
     /// The outbox waits until the archive says what of it was said already, but not longer.
     outbox_waits: Option<Instant>,
     /// When to ask for the places of what we said.
@@ -96,12 +125,8 @@ impl Archive {
 
     /// The next thing to do without being asked.
     pub(super) fn due(&self) -> Option<Instant> {
-        let held = self.held.as_ref().map(|h| h.until);
         let settle = self.settle.filter(|_| self.reading.is_none());
-        [held, settle, self.outbox_waits]
-            .into_iter()
-            .flatten()
-            .min()
+        [settle, self.outbox_waits].into_iter().flatten().min()
     }
 
     /// The server has a message of ours.
@@ -119,23 +144,6 @@ impl Archive {
             catching.up.heard(id);
         }
     }
-
-    /// Keeps an event back while the archive is read; else gives it back.
-    pub(super) fn hold(&mut self, id: Option<String>, event: Event) -> Option<Event> {
-        match &mut self.held {
-            Some(held) if held.events.len() < HELD => {
-                held.events.push((id, event));
-                None
-            }
-            _ => Some(event),
-        }
-    }
-
-    fn take_held(&mut self, id: &str) -> Option<Event> {
-        let events = &mut self.held.as_mut()?.events;
-        let at = events.iter().position(|(h, _)| h.as_deref() == Some(id))?;
-        Some(events.remove(at).1)
-    }
 }
 
 /// Whether we, on any device, said a message.
@@ -152,9 +160,10 @@ impl Session<'_> {
 
     /// Finds out whether the account has an archive, and reads what was missed.
     pub(super) fn open_the_archive(&mut self) {
-        self.archive.held = Some(Held {
+        let held = self.carried.held.take();
+        self.carried.held = Some(Held {
             until: Instant::now() + HOLD,
-            events: Vec::new(),
+            events: held.map(|h| h.events).unwrap_or_default(),
         });
         let doubt = self.program.is_in_doubt();
         self.archive.outbox_waits = doubt.then(|| Instant::now() + DOUBT);
@@ -282,6 +291,9 @@ impl Session<'_> {
             if !(ours || to_us) || matches!(stanza.type_str(), "error" | "groupchat") {
                 return None;
             }
+            if Change::read(stanza).is_some() {
+                return None;
+            }
             let mut message = incoming::message(stanza, &self.bare, ours)?;
             message.time_ms = found.forwarded.time_ms.unwrap_or(message.time_ms);
             message.delayed = true;
@@ -325,6 +337,9 @@ impl Session<'_> {
         let all = || found.iter().filter_map(|f| f.forwarded.stanza.as_ref());
         let ours = all().filter(|stanza| is_ours(stanza, &self.bare));
         let answered: HashSet<String> = ours.filter_map(receipts::received).collect();
+        let ids = found.iter().map(|f| f.id.as_str()).collect();
+        let before = self.carried.held.as_mut().map(|h| h.before(&ids));
+        self.tell_all(before.unwrap_or_default()).await;
         for ((item, stanza), arrival) in items.into_iter().zip(stanzas).zip(kept.arrivals) {
             if arrival == Arrival::New {
                 it.new += 1;
@@ -336,11 +351,7 @@ impl Session<'_> {
             }
             self.tell_found(item, arrival).await;
         }
-        for stanza in all() {
-            if !matches!(stanza.type_str(), "error" | "groupchat") {
-                self.notices(stanza, is_ours(stanza, &self.bare)).await;
-            }
-        }
+        self.effects(&found, true).await;
         let ids: Vec<String> = found.into_iter().map(|f| f.id).collect();
         match it.up.page(&fin, &ids, last_ms) {
             Next::Ask => {
@@ -363,6 +374,23 @@ impl Session<'_> {
         }
     }
 
+    /// What the messages of a page say about others; `all`: receipts and markers, too.
+    async fn effects(&mut self, found: &[Found], all: bool) {
+        for forwarded in found.iter().map(|f| &f.forwarded) {
+            let Some(stanza) = &forwarded.stanza else {
+                continue;
+            };
+            if matches!(stanza.type_str(), "error" | "groupchat") {
+                continue;
+            }
+            let ours = is_ours(stanza, &self.bare);
+            if all {
+                self.notices(stanza, ours).await;
+            }
+            self.changed(stanza, ours, forwarded.time_ms).await;
+        }
+    }
+
     /// A message of a page goes to the person: new, or kept back until its turn.
     async fn tell_found(&mut self, item: Arriving, arrival: Arrival) {
         match arrival {
@@ -374,10 +402,9 @@ impl Session<'_> {
                 if sent {
                     self.tell_sent(item.message.id).await;
                 }
-                let held = item.archive_id.and_then(|id| self.archive.take_held(&id));
-                if let Some(event) = held {
-                    self.program.tell(event).await;
-                }
+                let held = self.carried.held.as_mut().zip(item.archive_id);
+                let events = held.map(|(held, id)| held.take(&id));
+                self.tell_all(events.unwrap_or_default()).await;
             }
         }
     }
@@ -392,15 +419,26 @@ impl Session<'_> {
         self.next_want().await;
     }
 
+    /// What came by itself goes to the person: while the archive is read, behind what that has.
+    pub(super) async fn show(&mut self, id: Option<String>, event: Event) {
+        match &mut self.carried.held {
+            Some(held) if held.events.len() < HELD => held.events.push((id, event)),
+            _ => {
+                self.let_go().await;
+                self.program.tell(event).await;
+            }
+        }
+    }
+
     /// What was kept back goes to the person.
-    async fn let_go(&mut self) {
-        for (_, event) in self
-            .archive
-            .held
-            .take()
-            .map(|h| h.events)
-            .unwrap_or_default()
-        {
+    pub(super) async fn let_go(&mut self) {
+        if let Some(held) = self.carried.held.take() {
+            self.tell_all(held.events().collect()).await;
+        }
+    }
+
+    async fn tell_all(&mut self, events: Vec<Event>) {
+        for event in events {
             self.program.tell(event).await;
         }
     }
@@ -408,7 +446,7 @@ impl Session<'_> {
     /// Something may be due.
     pub(super) async fn archive_time(&mut self) {
         let now = Instant::now();
-        if self.archive.held.as_ref().is_some_and(|h| h.until <= now) {
+        if self.carried.held.as_ref().is_some_and(|h| h.until <= now) {
             self.let_go().await;
         }
         if self.archive.outbox_waits.is_some_and(|until| until <= now) {
@@ -482,6 +520,7 @@ impl Session<'_> {
         let begins = fin.complete || first.is_none_or(|(id, _)| id == gap.before_id);
         let store = &self.program.xmpp.store;
         let kept = store.older(me, &gap, &want.peer, &items, first, begins);
+        self.effects(found, false).await;
         match kept {
             Ok(()) => self.serve(want, pages).await,
             Err(_) => self.tell_history(want).await,
@@ -496,5 +535,37 @@ impl Session<'_> {
         } = want;
         let event = history(&self.program.xmpp, peer, before, count);
         self.program.tell(event).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(ids: &[&str]) -> Held {
+        let event = |id: &&str| (Some(id.to_string()), Event::Notice(id.to_string()));
+        Held {
+            until: Instant::now(),
+            events: ids.iter().map(event).collect(),
+        }
+    }
+
+    fn words(events: Vec<Event>) -> String {
+        let word = |event| match event {
+            Event::Notice(word) => word,
+            _ => "?".into(),
+        };
+        events.into_iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn what_came_before_the_newest_page_is_shown_before_it() {
+        let mut held = held(&["1", "2", "3", "4", "5"]);
+        assert_eq!(words(held.before(&HashSet::from(["3", "4"]))), "1 2");
+        assert_eq!(words(held.take("3")), "3");
+        assert_eq!(words(held.take("4")), "4");
+        assert_eq!(words(held.take("9")), "");
+        assert_eq!(words(held.before(&HashSet::from(["9"]))), "");
+        assert_eq!(words(held.events().collect()), "5");
     }
 }

@@ -3,6 +3,7 @@
 use super::incoming;
 use super::session::{Asked, Session};
 use crate::backend::Event;
+use crate::features::block;
 use liao_proto::ns;
 use liao_proto::stanza::{ErrorKind, Stanza};
 
@@ -20,9 +21,23 @@ impl Session<'_> {
                 Asked::Carbons => self.carried.carbons = stanza.type_str() == "result",
                 Asked::Features if ours => self.features(stanza).await,
                 Asked::Page if ours => self.page(stanza).await,
+                Asked::Blocked if ours => {
+                    if block::take(stanza, &mut self.signs.blocked) {
+                        self.tell_blocked().await;
+                    }
+                }
+                Asked::Block if ours && stanza.type_str() == "error" => {
+                    let words = format!("not blocked: {}", incoming::error_words(stanza));
+                    self.program.tell(Event::Notice(words)).await;
+                }
+                Asked::Block if ours => {}
                 other => drop(self.asked.insert(id.to_owned(), other)),
             }
             return;
+        }
+        if ours && stanza.type_str() == "set" && block::take(stanza, &mut self.signs.blocked) {
+            self.answer(&stanza.result());
+            return self.tell_blocked().await;
         }
         let query = stanza.get("query", ns::ROSTER);
         match (stanza.type_str(), query) {
@@ -55,6 +70,13 @@ impl Session<'_> {
                 ns::VERSION,
                 ns::RECEIPTS,
                 ns::MARKERS,
+                ns::CHAT_STATES,
+                ns::ATTENTION,
+                ns::CORRECT,
+                ns::RETRACT,
+                ns::REPLY,
+                ns::FALLBACK,
+                ns::REACTIONS,
             ];
             let features: String = features
                 .iter()

@@ -177,6 +177,7 @@ mod tests {
                     text: format!("{}", self.number),
                     time_ms: self.time_ms,
                     delayed: false,
+                    ..Message::default()
                 },
                 archive_id: Some(self.id()),
                 origin: Some(format!("m{}", self.number)),

@@ -41,7 +41,7 @@ impl Session<'_> {
     }
 
     /// Asks, and answers in advance what the other will ask back (RFC 6121 sections 3.1.1 and 3.4).
-    pub(super) async fn befriend(&mut self, to: &str, name: Option<&str>) {
+    pub(super) async fn befriend(&mut self, to: &str, name: Option<&str>, greeting: Option<&str>) {
         let Ok(jid) = BareJid::new(to) else {
             let words = format!("{to:?} is no address such as name@server");
             return self.program.tell(Event::Notice(words)).await;
@@ -49,7 +49,11 @@ impl Session<'_> {
         let jid = escape(jid.as_str());
         let name = name.map_or(String::new(), |n| format!(" name='{}'", escape(n)));
         self.set_roster(&format!("<item jid='{jid}'{name}/>"));
-        self.queue(&format!("<presence type='subscribe' to='{jid}'/>"));
+        let greeting =
+            greeting.map_or(String::new(), |g| format!("<status>{}</status>", escape(g)));
+        self.queue(&format!(
+            "<presence type='subscribe' to='{jid}'>{greeting}</presence>"
+        ));
         self.queue(&format!("<presence type='subscribed' to='{jid}'/>"));
         self.program
             .tell(Event::Notice(format!("asked {to}")))

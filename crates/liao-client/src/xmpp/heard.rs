@@ -1,5 +1,6 @@
 //! Messages: what others say, what our other devices say and hear, and what tells how far ours have come.
 
+use super::changes::lets_know;
 use super::session::Session;
 use super::{archive, incoming};
 use crate::backend::{Event, Message, State};
@@ -44,7 +45,14 @@ impl Session<'_> {
             self.archive.heard(id);
         }
         self.notices(stanza, ours).await;
-        match incoming::message(stanza, &self.bare, ours) {
+        if live && !ours {
+            self.signs(stanza).await;
+        }
+        let message = match self.changed(stanza, ours, None).await {
+            true => None,
+            false => incoming::message(stanza, &self.bare, ours),
+        };
+        match message {
             Some(message) => {
                 let arriving = Arriving {
                     message,
@@ -92,9 +100,7 @@ impl Session<'_> {
         if matches!(kept, Ok(Arrival::New) | Err(_)) {
             self.answered_elsewhere(&new.message).await;
             let event = Event::Message(new.message);
-            if let Some(event) = self.archive.hold(new.archive_id, event) {
-                self.program.tell(event).await;
-            }
+            self.show(new.archive_id, event).await;
         }
     }
 
@@ -179,7 +185,7 @@ impl Session<'_> {
         let store = self.program.xmpp.store.clone();
         let me = self.program.me().to_owned();
         for (peer, id) in store.untold(&me).unwrap_or_default() {
-            if self.shows_presence_to(&peer) {
+            if self.shows_presence_to(&peer) && lets_know(&self.program.xmpp, "tell_read") {
                 self.queue(&markers::marker(&peer, &id));
             }
             // Without a note of it, it is told once more: that harms nobody.

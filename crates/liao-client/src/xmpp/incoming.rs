@@ -1,7 +1,7 @@
 //! What stanzas from the server mean, without doing anything about it (RFC 6121 sections 2 to 5).
 
-use crate::backend::{Contact, Event, Message, Show};
-use crate::features::ids;
+use crate::backend::{Contact, Event, Message, More, Show};
+use crate::features::{encryption, ids, recall, reply};
 use crate::{now_ms, random_id};
 use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
@@ -34,13 +34,16 @@ pub fn error_words(stanza: &Stanza) -> String {
 
 /// The conversation part of a message, if it has one. `ours`: we, on any device, said it.
 pub fn message(stanza: &Stanza, me: &BareJid, ours: bool) -> Option<Message> {
-    let text = stanza.text_of("body", ns::CLIENT)?;
+    let recalled = recall::is_tombstone(stanza);
+    let encrypted = encryption::method(stanza);
+    let text = match (&encrypted, recalled) {
+        (_, true) => String::new(),
+        (Some(method), _) => encryption::words(method),
+        (None, _) => reply::words(stanza)?,
+    };
     let other = if ours { &stanza.to } else { &stanza.from };
     let peer = other.as_ref().map_or(me.clone(), |f| f.to_bare());
-    let delay = stanza.get("delay", ns::DELAY);
-    let stamp = delay
-        .as_ref()
-        .and_then(|d| delay::ms_from_utc(d.attr("stamp")?));
+    let stamp = stamp(stanza);
     let id = stanza.id.clone().or_else(|| ids::origin_id(stanza));
     Some(Message {
         peer: peer.to_string(),
@@ -49,7 +52,19 @@ pub fn message(stanza: &Stanza, me: &BareJid, ours: bool) -> Option<Message> {
         text,
         time_ms: stamp.unwrap_or_else(now_ms),
         delayed: stamp.is_some(),
+        more: More {
+            reply: reply::read(stanza),
+            recalled,
+            encrypted,
+            ..More::default()
+        },
     })
+}
+
+/// When a message that was kept on its way was sent (XEP-0203), milliseconds since 1970, UTC.
+pub fn stamp(stanza: &Stanza) -> Option<i64> {
+    let delay = stanza.get("delay", ns::DELAY)?;
+    delay::ms_from_utc(delay.attr("stamp")?)
 }
 
 /// A presence that says who is where.

@@ -3,6 +3,7 @@
 mod archive;
 mod asked;
 mod catchup;
+mod changes;
 mod connect;
 mod contacts;
 mod heard;
@@ -15,10 +16,11 @@ mod said;
 mod session;
 
 use crate::backend::{
-    Backend, Command, Event, Failure, Inner, Link, Message, Older, Peer, State, link,
+    Backend, Command, Event, Failure, Inner, Link, Message, More, Older, Peer, Reply, State, link,
 };
 use crate::store::{Account, Agent, Before, Store};
 use crate::{now_ms, random_id};
+use archive::Held;
 use liao_net::resolve::Target;
 use liao_proto::jid::BareJid;
 use said::Said;
@@ -97,6 +99,13 @@ impl Program {
     }
 
     async fn run(&mut self) -> Result<(), Failure> {
+        let result = self.connections().await;
+        self.let_go().await;
+        result
+    }
+
+    /// One connection after the other, until one of the two sides wants no more.
+    async fn connections(&mut self) -> Result<(), Failure> {
         let jid = BareJid::new(self.me()).ok();
         let Some(jid) = jid.filter(|j| j.node().is_some()) else {
             let words = format!("{:?} is no address such as name@server", self.me());
@@ -124,6 +133,9 @@ impl Program {
             .await;
             let until = Instant::now() + Duration::from_secs(retry_s);
             pause_s = (pause_s * 2).min(PAUSE_S);
+            if Duration::from_secs(retry_s) > archive::HOLD {
+                self.let_go().await;
+            }
             loop {
                 tokio::select! {
                     () = sleep_until(until) => break,
@@ -134,6 +146,14 @@ impl Program {
                     }
                 }
             }
+        }
+    }
+
+    /// What waited for older messages is shown without them.
+    async fn let_go(&mut self) {
+        let held = self.carried.as_mut().and_then(|c| c.held.take());
+        for event in held.into_iter().flat_map(Held::events) {
+            self.tell(event).await;
         }
     }
 
@@ -152,9 +172,12 @@ impl Program {
     }
 
     /// Puts a message into the outbox; `None` and a word if the disk does not take it.
-    async fn queue(&mut self, id: String, to: Peer, text: String) -> Option<Message> {
-        let (events, said) = (&self.inner.events, &mut self.said);
-        keep(&self.xmpp, events, said, id, to, text).await
+    async fn queue(
+        &mut self,
+        said: (String, Peer, String),
+        reply: Option<Reply>,
+    ) -> Option<Message> {
+        keep(&self.xmpp, &self.inner.events, &mut self.said, said, reply).await
     }
 
     /// Whether something in the outbox may have been said before: by a connection that broke, or by a program that
@@ -207,7 +230,11 @@ impl Program {
             tokio::select! {
                 result = &mut connecting => break result,
                 command = self.inner.commands.recv() => match command {
-                    None | Some(Command::Quit { .. }) => return Ended::Asked,
+                    None | Some(Command::Quit { .. }) => {
+                        drop(connecting);
+                        self.carried = carried;
+                        return Ended::Asked;
+                    }
                     Some(Command::Finish) => self.finishing = true,
                     Some(command) => {
                         aside(&self.xmpp, &self.inner.events, &mut self.said, command).await;
@@ -245,8 +272,17 @@ impl Program {
 async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, command: Command) {
     let event = match command {
         Command::Send { id, to, text } => {
-            return drop(keep(xmpp, events, said, id, to, text).await);
+            return drop(keep(xmpp, events, said, (id, to, text), None).await);
         }
+        Command::Reply { id, to, text, of } => {
+            let reply = changes::quoted(xmpp, &to, &of);
+            return drop(keep(xmpp, events, said, (id, to, text), reply).await);
+        }
+        Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
+            changes::act(xmpp, said, command).map_or_else(Event::Notice, changes::Act::event)
+        }
+        // Nobody waits for it later.
+        Command::Typing { .. } => return,
         Command::Read { peer } => return saw(xmpp, events, &peer).await,
         Command::History {
             peer,
@@ -263,9 +299,8 @@ async fn keep(
     xmpp: &Xmpp,
     events: &mpsc::Sender<Event>,
     said: &mut Said,
-    id: String,
-    peer: Peer,
-    text: String,
+    (id, peer, text): (String, Peer, String),
+    reply: Option<Reply>,
 ) -> Option<Message> {
     let message = Message {
         peer,
@@ -274,6 +309,10 @@ async fn keep(
         text,
         time_ms: now_ms(),
         delayed: false,
+        more: More {
+            reply,
+            ..More::default()
+        },
     };
     let kept = xmpp.store.queue(&xmpp.account.jid, &message);
     let state = match &kept {

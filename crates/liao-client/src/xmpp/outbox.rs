@@ -1,9 +1,10 @@
 //! What we say: written in order, said again after any death, and how far it has come (XEP-0198, else XEP-0199).
 
+use super::changes::content;
 use super::managed::Managed;
 use super::session::{Asked, Session};
-use crate::backend::{Event, Message, State};
-use crate::features::{markers, receipts};
+use crate::backend::{Event, Message, Peer, Reply, State};
+use crate::features::{markers, receipts, typing};
 use liao_proto::ns;
 use liao_proto::xml::{Frame, escape};
 use std::collections::{HashMap, HashSet};
@@ -25,16 +26,33 @@ impl Session<'_> {
         if self.archive.holds_the_outbox() {
             return;
         }
-        match self.program.xmpp.store.unsent(self.program.me()) {
-            Ok(unsent) => {
+        let (store, me) = (&self.program.xmpp.store, self.program.me());
+        let waiting = store.unsent(me).and_then(|u| Ok((u, store.actions(me)?)));
+        match waiting {
+            Ok((unsent, actions)) => {
                 for message in unsent {
                     let under_way = self.carried.managed.as_ref();
                     if !under_way.is_some_and(|m| m.holds(&message.id)) {
                         self.write(&message);
                     }
                 }
+                for (id, xml) in actions {
+                    let under_way = self.carried.managed.as_ref();
+                    if !under_way.is_some_and(|m| m.holds(&id)) {
+                        self.write_kept(&id, &xml);
+                    }
+                }
             }
             Err(error) => self.program.tell(Event::Notice(error.to_string())).await,
+        }
+    }
+
+    /// Keeps what the person says, and writes it.
+    pub(super) async fn say(&mut self, said: (String, Peer, String), reply: Option<Reply>) {
+        if let Some(message) = self.program.queue(said, reply).await
+            && !self.archive.holds_the_outbox()
+        {
+            self.write(&message);
         }
     }
 
@@ -113,13 +131,15 @@ impl Session<'_> {
     pub(super) fn write(&mut self, message: &Message) {
         let id = escape(&message.id);
         let stanza = format!(
-            "<message type='chat' id='{id}' to='{}'><body>{}</body><origin-id xmlns='{}' id='{id}'/>{}{}</message>",
+            "<message type='chat' id='{id}' to='{}'>{}<origin-id xmlns='{}' id='{id}'/>{}{}{}</message>",
             escape(&message.peer),
-            escape(&message.text),
+            content(message),
             ns::STANZA_ID,
             receipts::request(),
             markers::markable(),
+            typing::active(),
         );
+        self.typed(&message.peer);
         self.program.said.written(&message.id);
         if self.is_on_our_server(&message.peer) {
             self.pings.may_refuse.insert(message.peer.clone());
@@ -131,6 +151,18 @@ impl Session<'_> {
                 .pings
                 .written
                 .push((message.peer.clone(), message.id.clone())),
+        }
+    }
+
+    /// Writes something else that is kept until the server has it.
+    pub(super) fn write_kept(&mut self, id: &str, xml: &str) {
+        self.wire.queue(xml.as_bytes());
+        match &mut self.carried.managed {
+            Some(managed) => managed.sent(xml, Some(id)),
+            None => {
+                let domain = self.bare.domain().to_string();
+                self.pings.written.push((domain, id.to_owned()));
+            }
         }
     }
 
@@ -177,6 +209,14 @@ impl Session<'_> {
     /// believed.
     pub(super) async fn state(&mut self, peer: Option<&str>, id: &str, state: State) {
         let store = &self.program.xmpp.store;
+        if matches!(state, State::Sent | State::Failed { .. })
+            && store.acted(self.program.me(), id).unwrap_or(false)
+        {
+            if let State::Failed { why } = state {
+                self.program.tell(Event::Notice(why)).await;
+            }
+            return;
+        }
         let kept = store.advance(self.program.me(), peer, id, &state);
         // Another program on the same data may have noted it first, from a copy.
         let news = self.program.said.tell(id, &state);

@@ -1,11 +1,12 @@
 //! A bound session: the loop over stanzas, commands and time; what it does with them is in the files beside it.
 
-use super::archive::Archive;
+use super::archive::{Archive, Held};
+use super::changes::{self, Signs};
 use super::managed::Managed;
 use super::outbox::Pings;
 use super::{Ended, Program, connect};
 use crate::backend::{Command, Event, State};
-use crate::features::carbons;
+use crate::features::{block, carbons};
 use crate::random_id;
 use liao_net::{Progress, Wire};
 use liao_proto::jid::BareJid;
@@ -37,6 +38,8 @@ pub struct Carried {
     pub(super) archived: Option<bool>,
     /// Nothing of the archive is missing, and what comes by itself follows.
     pub(super) whole: bool,
+    /// What came by itself and is shown behind what is still to be fetched.
+    pub(super) held: Option<Held>,
     /// How far friendship goes: subscription and whether we asked.
     pub(super) friends: HashMap<String, (String, bool)>,
     /// Resources by which a contact is online.
@@ -77,6 +80,10 @@ pub(super) enum Asked {
     Features,
     /// For a page of the archive.
     Page,
+    /// Whom we hear nothing of.
+    Blocked,
+    /// To hear nothing of somebody, or to hear of them again.
+    Block,
 }
 
 pub struct Session<'a> {
@@ -86,6 +93,7 @@ pub struct Session<'a> {
     pub(super) carried: Carried,
     pub(super) pings: Pings,
     pub(super) archive: Archive,
+    pub(super) signs: Signs,
     /// Questions under way, by the id of the IQ.
     pub(super) asked: HashMap<String, Asked>,
     /// Ids of IQs begin with it, so that nobody else can guess them.
@@ -108,6 +116,7 @@ impl<'a> Session<'a> {
             carried,
             pings: Pings::default(),
             archive: Archive::default(),
+            signs: Signs::default(),
             asked: HashMap::new(),
             tag: random_id(),
             number: 0,
@@ -124,8 +133,9 @@ impl<'a> Session<'a> {
             Some(ended) => ended,
             None => self.talk().await,
         };
-        if let Ended::Lost(_) = ended {
-            self.program.carried = Some(self.carried);
+        match ended {
+            Ended::Lost(_) => self.program.carried = Some(self.carried),
+            _ => self.let_go().await,
         }
         ended
     }
@@ -140,6 +150,7 @@ impl<'a> Session<'a> {
         }
         self.carried.full = old.full;
         self.carried.carbons = start.carbons;
+        self.carried.held = old.held;
         let listen = self.program.xmpp.listen;
         if let Managing::Enabled(sm_id) = &start.managed {
             self.carried.managed = Some(Managed::enabled(sm_id.clone()));
@@ -160,12 +171,15 @@ impl<'a> Session<'a> {
             self.open_the_archive();
         } else {
             self.carried.archived = Some(false);
+            self.let_go().await;
         }
         if listen {
             if !self.carried.carbons {
                 let id = self.ask(Asked::Carbons);
                 self.queue(&carbons::enable(&id));
             }
+            let id = self.ask(Asked::Blocked);
+            self.queue(&block::list(&id));
             self.queue("<presence/>");
             self.tell_what_was_seen().await;
         }
@@ -192,6 +206,8 @@ impl<'a> Session<'a> {
         // Pages that were under way are asked for again.
         if self.program.xmpp.listen && !self.carried.whole && self.carried.archived != Some(false) {
             self.open_the_archive();
+        } else {
+            self.let_go().await;
         }
         self.tell_what_was_seen().await;
         self.empty_the_outbox().await;
@@ -211,7 +227,9 @@ impl<'a> Session<'a> {
                 } else {
                     SILENCE
                 };
-            let waiting = self.archive.due().map_or(waiting, |due| due.min(waiting));
+            let held = self.carried.held.as_ref().map(Held::until);
+            let due = [self.archive.due(), held].into_iter().flatten();
+            let waiting = due.fold(waiting, Instant::min);
             let room = self.wire.queued_bytes() < QUEUED_BYTES;
             tokio::select! {
                 progress = self.wire.next() => match progress {
@@ -283,14 +301,22 @@ impl<'a> Session<'a> {
 
     async fn command(&mut self, command: Command) {
         match command {
-            Command::Send { id, to, text } => {
-                if let Some(message) = self.program.queue(id, to, text).await
-                    && !self.archive.holds_the_outbox()
-                {
-                    self.write(&message);
-                }
+            Command::Send { id, to, text } => self.say((id, to, text), None).await,
+            Command::Reply { id, to, text, of } => {
+                let reply = changes::quoted(&self.program.xmpp, &to, &of);
+                self.say((id, to, text), reply).await;
             }
-            Command::Befriend { to, name } => self.befriend(&to, name.as_deref()).await,
+            Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
+                self.change(command).await;
+            }
+            Command::Nudge { to } => self.nudge(&to).await,
+            Command::Typing { to, composing } => self.type_to(&to, composing),
+            Command::Block { peer } => self.block(&peer, true),
+            Command::Unblock { peer } => self.block(&peer, false),
+            Command::Befriend { to, name, greeting } => {
+                self.befriend(&to, name.as_deref(), greeting.as_deref())
+                    .await;
+            }
             Command::Answer { to, accept } => self.answer_request(&to, accept),
             Command::Remove { to } => self.remove_contact(&to),
             Command::Presence { show, status } => self.be(show, status.as_deref()),

@@ -8,6 +8,7 @@ pub use options::{Kind, OPTIONS, Opt};
 
 use crate::limits::Bounds;
 use crate::peer::Network;
+use crate::store::Sync;
 use options::{check, index, items, unknown};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ pub struct Config {
     values: Vec<Value>,
     /// The file that was read.
     pub file: Option<PathBuf>,
+    /// How hard commits press on the disk. No option sets it: it is for the test that must turn red.
+    pub sync: Sync,
 }
 
 impl Default for Config {
@@ -75,6 +78,7 @@ impl Default for Config {
                 })
                 .collect(),
             file: None,
+            sync: Sync::Full,
         }
     }
 }

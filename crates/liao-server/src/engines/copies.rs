@@ -69,7 +69,7 @@ pub fn is_eligible(stanza: &Stanza, incoming: bool, copies: &Copies) -> bool {
     }
     let im = [ns::RECEIPTS, ns::CHAT_STATES, ns::MARKERS];
     type_ == "chat"
-        || stanza.has("body", ns::CLIENT)
+        || (type_ == "normal" && stanza.has("body", ns::CLIENT))
         || stanza
             .children()
             .iter()

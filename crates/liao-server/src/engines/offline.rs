@@ -51,6 +51,14 @@ impl Moved {
     }
 }
 
+/// How far the pages have come for one session.
+#[derive(Debug, Clone, Copy)]
+struct Pages {
+    /// The archive's end when it joined: what came later is for it, whoever has it.
+    joined: u64,
+    upto: u64,
+}
+
 /// The account's position.
 #[derive(Debug, Default)]
 pub struct Offline {
@@ -60,16 +68,12 @@ pub struct Offline {
     /// Which sessions a number was handed to.
     given: BTreeMap<u64, Vec<u64>>,
     written: BTreeSet<u64>,
-    /// Own sent messages above the cursor: nothing to give.
-    skipped: BTreeSet<u64>,
+    /// Own sent messages above the cursor, nothing to give: first and last of each run.
+    skipped: BTreeMap<u64, u64>,
     /// In no archive: they go with their delivery.
     kept: BTreeSet<u64>,
     /// Sessions that are being handed what was kept, page by page; new messages join it for them.
-    catching: BTreeSet<u64>,
-    /// Somebody joined while a page was being read: it is thrown away, the pages begin again.
-    pub restarted: bool,
-    /// Up to where the pages have come.
-    pub page_after: u64,
+    catching: BTreeMap<u64, Pages>,
 }
 
 impl Offline {
@@ -84,6 +88,11 @@ impl Offline {
     /// The archive ends here.
     pub fn set_head(&mut self, head: u64) {
         self.head = self.head.max(head);
+    }
+
+    /// Nothing waits below this number.
+    pub fn begin_at(&mut self, seq: u64) {
+        self.cursor = self.cursor.max(seq.saturating_sub(1));
     }
 
     /// Nothing waits to be given.
@@ -103,34 +112,74 @@ impl Offline {
 
     /// A message was archived for this account and handed to sessions (or to none). Numbers between the last
     /// one known and this are the account's own sent messages: all that comes to it passes here, in order.
-    pub fn stored(&mut self, seq: u64, sessions: &[u64], kept: bool) {
-        for own in self.head + 1..seq {
-            self.skipped.insert(own);
-        }
+    /// `true`: a page had brought it and it has arrived, so that the cursor may go on.
+    pub fn stored(&mut self, seq: u64, sessions: &[u64], kept: bool) -> bool {
+        self.skip(self.head, seq);
         self.head = self.head.max(seq);
-        if kept {
+        if kept && seq > self.cursor {
             self.kept.insert(seq);
         }
         if !sessions.is_empty() {
-            self.given.insert(seq, sessions.to_vec());
+            self.given.entry(seq).or_default().extend(sessions);
+        }
+        self.written.contains(&seq)
+    }
+
+    /// Numbers between these two, without them, are nothing to give.
+    fn skip(&mut self, after: u64, before: u64) {
+        let (first, last) = (after.max(self.cursor) + 1, before.saturating_sub(1));
+        if first <= last {
+            let end = self.skipped.entry(first).or_default();
+            *end = last.max(*end);
         }
     }
 
-    /// A session is to get what was kept, from the beginning.
+    /// Whether a session was handed a message before its commit was reported: a page may be read in between.
+    pub fn has(&self, seq: u64, session: u64) -> bool {
+        self.given.get(&seq).is_some_and(|s| s.contains(&session))
+    }
+
+    /// A session is to get what was kept, from the beginning; if it gets pages already, they go on: it has been given
+    /// all that they passed.
     pub fn catch_up(&mut self, session: u64) {
-        self.catching.insert(session);
-        self.page_after = self.cursor;
-        self.restarted = true;
+        let (joined, upto) = (self.head, self.cursor);
+        let pages = Pages { joined, upto };
+        self.catching.entry(session).or_insert(pages);
+    }
+
+    /// A session gets this message and what follows by pages.
+    pub fn fall_behind(&mut self, session: u64, seq: u64) {
+        let before = seq.saturating_sub(1);
+        let (joined, upto) = (before, before);
+        let pages = Pages { joined, upto };
+        self.catching.entry(session).or_insert(pages);
     }
 
     /// Whether a session gets its messages by pages at the moment.
     pub fn is_catching_up(&self, session: u64) -> bool {
-        self.catching.contains(&session)
+        self.catching.contains_key(&session)
     }
 
     /// The sessions that get pages.
     pub fn catching(&self) -> Vec<u64> {
-        self.catching.iter().copied().collect()
+        self.catching.keys().copied().collect()
+    }
+
+    /// Whether a message came while a session was there and got its messages by pages.
+    pub fn came_meanwhile(&self, seq: u64, session: u64) -> bool {
+        self.catching.get(&session).is_some_and(|p| seq > p.joined)
+    }
+
+    /// How far the pages have come for a session; `None`: it gets none.
+    pub fn upto(&self, session: u64) -> Option<u64> {
+        self.catching.get(&session).map(|p| p.upto)
+    }
+
+    /// A session has got all of the pages up to here.
+    pub fn came_to(&mut self, session: u64, seq: u64) {
+        if let Some(pages) = self.catching.get_mut(&session) {
+            pages.upto = pages.upto.max(seq);
+        }
     }
 
     /// A session gets no more pages.
@@ -152,7 +201,13 @@ impl Offline {
 
     /// Whether a page's message is to be given to a session now; notes it as given.
     pub fn give(&mut self, seq: u64, session: u64) -> bool {
-        if seq <= self.cursor || self.written.contains(&seq) {
+        let pages = self.catching.get(&session);
+        let is_new = pages.is_some_and(|p| seq > p.joined);
+        if seq <= self.cursor {
+            // Nothing is to be noted of it any more; a session's pages never come back to it.
+            return is_new;
+        }
+        if self.written.contains(&seq) && !is_new {
             return false;
         }
         let sessions = self.given.entry(seq).or_default();
@@ -183,23 +238,34 @@ impl Offline {
         self.advance()
     }
 
-    /// The pages found nothing to give up to `seq`.
-    pub fn passed(&mut self, seq: u64) {
-        for s in self.cursor + 1..=seq {
-            if !self.given.contains_key(&s) && !self.written.contains(&s) {
-                self.skipped.insert(s);
-            }
-        }
+    /// The pages found nothing to give between these two numbers.
+    pub fn passed(&mut self, after: u64, before: u64) {
+        self.skip(after, before);
     }
 
-    /// Moves over all that is done at the front.
+    /// Moves over all that is done at the front. Who was given what is not forgotten before its commit is reported.
     fn advance(&mut self) -> Option<Moved> {
         let before = self.cursor;
         let mut kept = Vec::new();
-        while self.written.remove(&(self.cursor + 1)) || self.skipped.remove(&(self.cursor + 1)) {
-            self.cursor += 1;
-            self.given.remove(&self.cursor);
-            kept.extend(self.kept.take(&self.cursor));
+        while self.cursor < self.head {
+            let next = self.cursor + 1;
+            if self.written.remove(&next) {
+                self.cursor = next;
+                self.given.remove(&next);
+                kept.extend(self.kept.take(&next));
+                continue;
+            }
+            match self.skipped.first_key_value() {
+                Some((first, last)) if *first <= next => {
+                    let last = *last;
+                    self.skipped.pop_first();
+                    if last > self.head {
+                        self.skipped.insert(self.head + 1, last);
+                    }
+                    self.cursor = self.cursor.max(last.min(self.head));
+                }
+                _ => break,
+            }
         }
         let cursor = self.cursor;
         (cursor > before).then_some(Moved { cursor, kept })
@@ -225,6 +291,77 @@ mod tests {
         assert!(o.give(4, 7));
         assert_eq!(o.written(&[4]).map(|m| m.cursor), Some(4));
         assert!(o.is_caught_up());
+    }
+
+    #[test]
+    fn what_a_page_gave_before_its_commit_was_reported_is_not_given_again() {
+        let mut o = Offline::default();
+        o.catch_up(7);
+        assert!(o.give(1, 7));
+        o.caught_up(7);
+        assert!(o.has(1, 7) && !o.has(1, 8));
+        o.stored(1, &[8], false);
+        assert!(o.has(1, 7) && o.has(1, 8));
+        o.catch_up(9);
+        o.stored(2, &[7], false);
+        o.written(&[1, 2]);
+        assert!(!o.give(1, 9), "somebody has what was there before");
+        assert!(o.give(2, 9), "what came since is for it, too");
+    }
+
+    #[test]
+    fn the_cursor_waits_for_the_report_of_what_a_page_brought() {
+        let mut o = Offline::default();
+        o.catch_up(7);
+        assert!(o.give(1, 7));
+        o.caught_up(7);
+        assert!(o.written(&[1]).is_none());
+        assert!(o.has(1, 7), "the report comes now: it has it");
+        assert!(o.stored(1, &[8], false), "the cursor is to go on");
+        assert_eq!(o.written(&[]).map(|m| m.cursor), Some(1));
+    }
+
+    #[test]
+    fn pages_never_go_back_to_what_a_session_was_given() {
+        let mut o = Offline::default();
+        o.stored(1, &[8], false);
+        o.catch_up(7);
+        o.stored(2, &[8], false);
+        assert!(o.give(1, 7) && o.give(2, 7));
+        o.came_to(7, 2);
+        // Another session dies with what it was given.
+        o.withdraw(8);
+        o.catch_up(7);
+        assert_eq!(o.upto(7), Some(2));
+        o.written(&[1, 2]);
+        assert_eq!(o.upto(7), Some(2), "or 2 would be given again");
+    }
+
+    #[test]
+    fn who_fell_behind_gets_what_others_have_acknowledged_meanwhile() {
+        let mut o = Offline::default();
+        o.stored(1, &[7, 8], false);
+        o.fall_behind(8, 2);
+        o.stored(2, &[7], false);
+        o.stored(3, &[7], false);
+        assert_eq!(o.written(&[1, 2, 3]).map(|m| m.cursor), Some(3));
+        assert_eq!(o.upto(8), Some(1), "1 was in its mailbox");
+        assert!(o.give(2, 8) && o.give(3, 8));
+    }
+
+    #[test]
+    fn a_million_sent_messages_are_one_step() {
+        let mut o = Offline::default();
+        o.stored(1_000_001, &[7], false);
+        assert_eq!(o.written(&[1_000_001]).map(|m| m.cursor), Some(1_000_001));
+        o.passed(1_000_001, 2_000_000);
+        assert!(
+            o.written(&[]).is_none(),
+            "not over what has not been reported"
+        );
+        o.set_head(1_999_999);
+        o.passed(1_500_000, 1_700_000);
+        assert_eq!(o.written(&[]).map(|m| m.cursor), Some(1_999_999));
     }
 
     #[test]

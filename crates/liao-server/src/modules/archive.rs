@@ -70,10 +70,11 @@ impl Module for Archive {
     /// XEP-0386 section 3.2: the archive's ends at the moment of binding. What comes after them reaches the session,
     /// which is listed already; so nothing lies between.
     fn on_inline(&self, cx: &mut Cx<'_>, session: u64, _: &Element) -> Inline {
+        let head = cx.entity.offline.head();
         let Some(session) = cx.entity.session(session) else {
             return Inline::Nothing;
         };
-        session.reads_archive = true;
+        session.reads_archive = head;
         let (store, bare) = (cx.server.store.clone(), cx.entity.bare.clone());
         Inline::Later(Box::pin(async move {
             let span = store.span(bare.as_str()).await;
@@ -126,9 +127,14 @@ fn query(cx: &mut Cx<'_>, iq: &Stanza, query: Query) -> Answer {
         iq: iq.clone(),
         query,
     };
+    if Arc::strong_count(&session.queries) > limits::ARCHIVE_QUERIES {
+        return Answer::Error(ErrorKind::RESOURCE_CONSTRAINT.with_text("too many queries at once"));
+    }
+    let one = session.queries.clone();
     let (answered, answer) = oneshot::channel();
     let (before, server) = (session.last_query.replace(answer), cx.server.arc());
-    cx.answer_later(async move {
+    cx.read_later(async move {
+        let _one = one;
         // Whoever drops it has answered, in one way or another.
         if let Some(before) = before {
             let _ = before.await;

@@ -209,6 +209,11 @@ fn keep_or_give(cx: &mut Cx<'_>, stanza: &Stanza, targets: Vec<u64>) {
 
 /// Gives what is not kept to those who are there.
 fn give(cx: &mut Cx<'_>, stanza: &Stanza, targets: &[u64], copies: &[u64]) {
+    let said = matches!(stanza.type_str(), "chat" | "normal") && stanza.has("body", ns::CLIENT);
+    if targets.is_empty() && said {
+        // Not kept, as its sender wants it, and nobody is there (RFC 6121 section 8.5.2.2.1).
+        cx.route(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));
+    }
     let bytes = stanza.to_bytes();
     let (bare, type_) = (cx.entity.bare.to_string(), type_word(stanza));
     // Only "is writing" and its like: the latest is enough (XEP-0352 section 3.2).

@@ -1,7 +1,7 @@
 //! Removing: accounts, the beginning of an archive, what was kept until its delivery. A floor hides at once; the rows
 //! below it go in the background, a few at a time, so that nobody waits for a large archive to vanish.
 
-use super::write::Writer;
+use super::write::{Writer, put_stream};
 use super::{lock, name_id};
 use rusqlite::{OptionalExtension, params};
 
@@ -14,7 +14,8 @@ impl Writer {
         self.connection
             .prepare_cached("DELETE FROM kv WHERE owner = ?1")?
             .execute([owner])?;
-        self.lazy.retain(|(o, ..), _| o != owner);
+        let waits = self.lazy.extract_if(.., |(o, ..), _| o == owner);
+        self.overtaken.extend(waits);
         let Some(id) = name_id(&self.connection, owner)? else {
             return Ok(());
         };
@@ -49,10 +50,14 @@ impl Writer {
         let Some(id) = name_id(&self.connection, owner)? else {
             return Ok(());
         };
-        let newest = lock(&self.tail)
-            .owners
-            .get(&id)
-            .and_then(|m| m.get(&seq).copied());
+        let fresh = self.fresh.iter().find(|(o, s, _)| (*o, *s) == (id, seq));
+        let newest = match fresh {
+            Some((.., entry)) => Some(*entry),
+            None => lock(&self.tail)
+                .owners
+                .get(&id)
+                .and_then(|m| m.get(&seq).copied()),
+        };
         let message = match newest {
             Some(entry) if entry.kept => entry.message,
             Some(_) => return Ok(()),
@@ -68,6 +73,7 @@ impl Writer {
                 message
             }
         };
+        self.keep_derived(message)?;
         self.remove_side(message, true)?;
         self.connection
             .prepare_cached("DELETE FROM owner_index WHERE owner = ?1 AND seq = ?2")?
@@ -81,6 +87,27 @@ impl Writer {
             .execute(params![id, seq as i64])?;
         self.forgotten.push((id, seq));
         Ok(())
+    }
+
+    /// The row may go before the index is written: what else it told must not go with it, or after a crash the sender's
+    /// stream would have come less far than was told, and the same message would be delivered again.
+    fn keep_derived(&self, message: i64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO dedup SELECT dedup, time_ms FROM messages WHERE id = ?1 AND dedup IS NOT NULL",
+            )?
+            .execute([message])?;
+        let told: Option<(i64, i64, i64)> = self
+            .connection
+            .prepare_cached(
+                "SELECT stream, h, time_ms FROM messages WHERE id = ?1 AND stream IS NOT NULL AND h IS NOT NULL",
+            )?
+            .query_row([message], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)))
+            .optional()?;
+        match told {
+            Some((stream, h, time_ms)) => put_stream(&self.connection, stream, h as u64, time_ms),
+            None => Ok(()),
+        }
     }
 
     /// Takes one owner's side of a message away; the row goes with the last one.

@@ -271,15 +271,17 @@ impl Store {
                 return Ok(0);
             };
             // What is still in the tail is too new to be worth a look.
-            let old: Option<i64> = match before_ms {
-                None => None,
+            // Only what is old from the beginning on: a clock that was wrong for a while takes nothing along.
+            let mut last: i64 = match before_ms {
+                None => 0,
                 Some(ms) => c
                     .prepare_cached(
-                        "SELECT MAX(seq) FROM owner_index WHERE owner = ?1 AND time_ms < ?2",
+                        "SELECT COALESCE(
+                             (SELECT MIN(seq) - 1 FROM owner_index WHERE owner = ?1 AND time_ms >= ?2),
+                             (SELECT MAX(seq) FROM owner_index WHERE owner = ?1), 0)",
                     )?
                     .query_row([owner, ms], |r| r.get(0))?,
             };
-            let mut last = old.unwrap_or(0);
             if let Some(most) = bytes {
                 let mut sum = 0u64;
                 let mut rows = c.prepare_cached(

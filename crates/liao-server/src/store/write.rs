@@ -26,8 +26,13 @@ const CHECKPOINT_BYTES: usize = 8 * 1024 * 1024;
 const WAIT_BYTES: usize = 64 * 1024 * 1024;
 /// Pause between two steps of removing what was erased, when nothing else is to be done.
 const PURGE: Duration = Duration::from_millis(5);
+/// Owners whose highest numbers are remembered.
+const HEADS: usize = 200_000;
 /// How long lazy values may wait.
 const LAZY: Duration = Duration::from_secs(1);
+
+/// Of a value: owner, collection, key.
+pub(super) type Key = (String, &'static str, String);
 
 pub(super) struct Job {
     pub commit: Commit,
@@ -51,8 +56,9 @@ pub(super) struct Writer {
     ids: Arc<Ids>,
     names: HashMap<String, i64>,
     pub(super) heads: HashMap<i64, u64>,
-    pub(super) lazy: BTreeMap<(String, &'static str, String), Vec<u8>>,
+    pub(super) lazy: BTreeMap<Key, Vec<u8>>,
     /// Of the transaction in the making.
+    pub(super) overtaken: Vec<(Key, Vec<u8>)>,
     pub(super) fresh: Vec<(i64, u64, Entry)>,
     fresh_dedup: Vec<([u8; 16], i64)>,
     /// Kept messages that were delivered: (owner, seq).
@@ -93,6 +99,7 @@ pub(super) fn start(
         names: HashMap::new(),
         heads: HashMap::new(),
         lazy: BTreeMap::new(),
+        overtaken: Vec::new(),
         fresh: Vec::new(),
         fresh_dedup: Vec::new(),
         forgotten: Vec::new(),
@@ -184,6 +191,9 @@ impl Writer {
                 self.fresh_dedup.clear();
                 self.forgotten.clear();
                 self.counting.clear();
+                for (at, value) in self.overtaken.drain(..) {
+                    self.lazy.entry(at).or_insert(value);
+                }
                 self.names.clear();
                 self.heads.clear();
             }
@@ -265,6 +275,12 @@ impl Writer {
         }
     }
 
+    /// A value that waits is not to be written any more, if this transaction is made.
+    fn overtake(&mut self, owner: &str, collection: &'static str, key: &str) {
+        let at = (owner.to_owned(), collection, key.to_owned());
+        self.overtaken.extend(self.lazy.remove_entry(&at));
+    }
+
     fn apply(&mut self, op: &Op, stream: Option<i64>) -> rusqlite::Result<Option<Stored>> {
         match op {
             Op::Lazy { .. } => self.keep_lazy(op),
@@ -274,7 +290,7 @@ impl Writer {
                 key,
                 value,
             } => {
-                self.lazy.remove(&(owner.clone(), *collection, key.clone()));
+                self.overtake(owner, collection, key);
                 put(&self.connection, collection, owner, key, value)?;
             }
             Op::Delete {
@@ -282,6 +298,7 @@ impl Writer {
                 owner,
                 key,
             } => {
+                self.overtake(owner, collection, key);
                 self.connection
                     .prepare_cached(
                         "DELETE FROM kv WHERE owner = ?1 AND collection = ?2 AND key = ?3",
@@ -324,11 +341,6 @@ impl Writer {
                 .head(owner)
                 .max(stored_head(&self.connection, owner)?),
         };
-        if self.heads.len() > 200_000 {
-            // Only numbers that are settled may be read again from the tables.
-            self.heads
-                .retain(|o, _| self.fresh.iter().any(|(f, ..)| f == o));
-        }
         self.heads.insert(owner, head + 1);
         Ok(head + 1)
     }
@@ -427,6 +439,11 @@ impl Writer {
 
     /// After the commit: what was appended becomes visible.
     fn settle(&mut self) {
+        self.overtaken.clear();
+        if self.heads.len() > HEADS {
+            // Between transactions: all of them can be read again.
+            self.heads.clear();
+        }
         let mut tail = lock(&self.tail);
         for (owner, seq, entry) in self.fresh.drain(..) {
             tail.last = tail.last.max(entry.message);
@@ -565,7 +582,12 @@ fn put(
         .map(drop)
 }
 
-fn put_stream(connection: &Connection, stream: i64, h: u64, time_ms: i64) -> rusqlite::Result<()> {
+pub(super) fn put_stream(
+    connection: &Connection,
+    stream: i64,
+    h: u64,
+    time_ms: i64,
+) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT INTO streams VALUES (?1, ?2, ?3)

@@ -1,5 +1,6 @@
 //! Keys, paste and mouse: what each does where it is.
 
+use super::about::What;
 use super::{App, Effect, Focus, Overlay, PASTE_LINES, Row};
 use crate::commands;
 use crate::composer::Composer;
@@ -124,6 +125,7 @@ impl App {
         match place {
             Place::Choice | Place::Question => self.overlay = None,
             Place::Message => self.chat.selected = None,
+            Place::Writing if self.about_words().is_some() => self.drop_about(),
             Place::Writing if self.chat.anchor.is_some() => self.go_to_end(),
             Place::Writing => self.show_list(),
             Place::List if self.open.is_some() => self.focus = Focus::Chat,
@@ -182,6 +184,9 @@ impl App {
                 self.say(self.words.quit_again);
             }
             Action::Delete if self.composer.text().is_empty() => self.quit(),
+            Action::Up if self.composer.text().is_empty() && self.about_words().is_none() => {
+                self.edit_last();
+            }
             Action::Up => drop(self.composer.up(columns)),
             Action::Down => drop(self.composer.down(columns)),
             action => drop(edit(&mut self.composer, action)),
@@ -202,6 +207,10 @@ impl App {
                 self.chat.selected = None;
                 self.show_list();
             }
+            Action::Reply => self.begin_about(What::Reply),
+            Action::Edit => self.begin_about(What::Edit),
+            Action::React => self.begin_about(What::React),
+            Action::Recall => self.recall(),
             Action::Again => self.again(),
             Action::Copy => {
                 if let Some((_, (message, _))) = self.selected_message() {

@@ -42,6 +42,7 @@ impl App {
         if self.open.as_ref() == Some(peer) {
             return;
         }
+        self.drop_about();
         self.keep_draft();
         self.composer = self.drafts.remove(peer).unwrap_or_default();
         self.open = Some(peer.clone());
@@ -166,6 +167,7 @@ impl App {
         if message.outgoing {
             return;
         }
+        self.typing.retain(|(who, _)| *who != message.peer);
         let here = self.open.as_ref() == Some(&message.peer) && self.focus == Focus::Chat;
         if here && first && !self.looked_at {
             self.model.window(&message.peer).divide(1);
@@ -215,18 +217,26 @@ impl App {
             text: text.clone(),
             time_ms: self.now_ms,
             delayed: false,
+            ..Message::default()
         };
-        self.model.say(&message);
-        self.list.stale = true;
-        if self.model.me.is_none() && self.talk == Talk::Account {
-            self.say(self.words.kept);
-        }
+        self.said(&message);
         self.effects.push(Effect::Command(Command::Send {
             id,
             to: to.clone(),
             text,
         }));
-        if self.open.as_ref() == Some(&to) {
+    }
+
+    /// Shows what we say before anyone has taken it.
+    pub(super) fn said(&mut self, message: &Message) {
+        self.model.say(message);
+        self.list.stale = true;
+        if self.model.me.is_none() && self.talk == Talk::Account {
+            self.say(self.words.kept);
+        }
+        // What is said ends the typing by itself.
+        self.told_typing = self.told_typing.take().filter(|to| *to != message.peer);
+        if self.open.as_ref() == Some(&message.peer) {
             self.go_to_end();
         }
     }

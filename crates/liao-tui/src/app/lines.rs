@@ -8,6 +8,9 @@ use liao_client::{Command, Lookup, Peer};
 impl App {
     /// The line in the composer is done.
     pub(super) fn enter(&mut self) {
+        if self.finish_about() {
+            return;
+        }
         let text = self.composer.take();
         // Several lines are words, whatever the first begins with.
         let line = if text.contains('\n') {
@@ -51,8 +54,11 @@ impl App {
                 self.effects.push(Effect::Book);
             }
             Line::Befriend(to, name) => {
-                self.effects
-                    .push(Effect::Command(Command::Befriend { to, name }));
+                self.effects.push(Effect::Command(Command::Befriend {
+                    to,
+                    name,
+                    greeting: None,
+                }));
             }
             Line::Answer(name, accept) => self.with(&name, |app, to| app.answer(&to, accept)),
             Line::Remove(name) => self.with(&name, |app, to| {
@@ -66,6 +72,7 @@ impl App {
                 self.effects
                     .push(Effect::Command(Command::Presence { show, status }));
             }
+            Line::Act(act) => self.do_act(act),
             Line::Search(words) => self.search(&words),
             Line::Pin => self.here(App::pin),
             Line::Mute => self.here(App::mute),
@@ -95,7 +102,7 @@ impl App {
         }
     }
 
-    fn with(&mut self, name: &str, act: impl FnOnce(&mut App, Peer)) {
+    pub(super) fn with(&mut self, name: &str, act: impl FnOnce(&mut App, Peer)) {
         match self.find(name) {
             Ok(peer) => act(self, peer),
             Err(words) => self.wrong(words),

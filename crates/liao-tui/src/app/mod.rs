@@ -1,5 +1,6 @@
 //! The screen's state, and what changes it: events, keys and answers go in, effects come out (Elm form). No I/O here.
 
+mod about;
 mod actions;
 mod chat;
 mod choice;
@@ -31,6 +32,8 @@ use std::collections::{HashMap, VecDeque};
 const NOTICES: usize = 200;
 /// How long a notice stays on the screen, in milliseconds.
 const NOTICE_MS: i64 = 8_000;
+/// Who began to type and says nothing more for so long does not type any more, in milliseconds.
+const TYPING_MS: i64 = 30_000;
 /// After so long without a key one is away, in milliseconds.
 const IDLE_MS: i64 = 10 * 60_000;
 /// Lines of one conversation by plain sockets that are kept; beyond that the oldest are forgotten.
@@ -247,6 +250,11 @@ pub struct App {
     show_book: bool,
     /// Availability and status line, as the person chose them.
     presence: (Option<Show>, Option<String>),
+    about: Option<about::About>,
+    /// Whom we told that we type.
+    told_typing: Option<Peer>,
+    /// Who types, and until when that is believed.
+    typing: Vec<(Peer, i64)>,
     /// The last key, in milliseconds since 1970.
     used_ms: i64,
     /// Away because of that.
@@ -290,6 +298,9 @@ impl App {
             book: Vec::new(),
             show_book: false,
             presence: (None, None),
+            about: None,
+            told_typing: None,
+            typing: Vec::new(),
             used_ms: 0,
             idle: false,
             to: None,
@@ -361,6 +372,7 @@ impl App {
             Input::Tick => {}
         }
         self.seen();
+        self.tell_typing();
         if !told {
             self.arrange();
         }
@@ -451,6 +463,21 @@ impl App {
                 let wait = i64::try_from(*retry_s).unwrap_or(0).saturating_mul(1000);
                 self.retry_ms = self.now_ms.saturating_add(wait);
             }
+            Event::Typing { peer, composing } => {
+                self.typing.retain(|(who, _)| who != peer);
+                if *composing {
+                    self.typing.push((peer.clone(), self.now_ms + TYPING_MS));
+                }
+            }
+            Event::Nudge { peer } => {
+                let name = crate::text::one_line(self.model.name(peer));
+                let words = crate::i18n::fill(self.words.nudged, &[&name]);
+                let muted = self.model.people.get(peer).is_some_and(|p| p.muted);
+                if !muted && self.notify != Notify::Off {
+                    self.effects.push(Effect::Notify(name, words.clone()));
+                }
+                self.say(words);
+            }
             Event::CaughtUp { messages } if *messages > 0 => self.caught_up(),
             Event::Ready => {
                 self.open_first();
@@ -518,6 +545,12 @@ impl App {
             let only = self.model.people.keys().next().cloned();
             only.iter().for_each(|peer| self.show(peer));
         }
+    }
+
+    /// Somebody types to us.
+    pub fn types(&self, peer: &str) -> bool {
+        let mut typing = self.typing.iter();
+        typing.any(|(who, until)| who == peer && self.now_ms < *until)
     }
 
     /// As what others see us.

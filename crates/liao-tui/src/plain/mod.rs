@@ -1,5 +1,6 @@
 //! The plain form: lines in, lines out; everything can be done without a screen.
 
+mod acts;
 mod input;
 mod show;
 
@@ -11,7 +12,7 @@ use liao_client::{
     Command, Event, Failure, Link, Message, Model, Peer, State, Store, now_ms, random_id,
 };
 use show::{Form, Screen};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -51,8 +52,11 @@ struct View {
     terminal: bool,
     model: Model,
     current: Option<Peer>,
+    started_ms: i64,
     /// Lines for the first who speaks.
     early: VecDeque<String>,
+    /// The last message of each conversation, ours and theirs.
+    latest: HashMap<(Peer, bool), String>,
     commands: VecDeque<Command>,
     on_the_way: HashSet<String>,
     told_kept: bool,
@@ -75,12 +79,14 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
     let words = Lang::detect(|name| std::env::var(name).ok()).words();
     let mut view = View {
         current: options.to.clone(),
+        started_ms: now_ms(),
         options,
         words,
         screen: Screen { form, words },
         terminal,
         model: Model::default(),
         early: VecDeque::new(),
+        latest: HashMap::new(),
         commands: VecDeque::new(),
         on_the_way: HashSet::new(),
         told_kept: false,
@@ -208,9 +214,13 @@ impl View {
                 }
             }
         }
+        if let Event::Message(message) = &event {
+            let key = (message.peer.clone(), message.outgoing);
+            self.latest.insert(key, message.id.clone());
+        }
         match event {
             Event::Message(message) if !message.outgoing => {
-                self.heard(&message.peer);
+                self.heard(&message);
                 // What is on a person's screen is read; a program says itself what it has seen.
                 if self.terminal && !self.options.sockets {
                     let peer = message.peer;
@@ -248,7 +258,7 @@ impl View {
     /// Not everything that happens is worth a line.
     fn is_news(&self, event: &Event) -> bool {
         match event {
-            Event::Contact(_) => self.screen.form == Form::Json,
+            Event::Contact(_) | Event::Typing { .. } => self.screen.form == Form::Json,
             Event::Presence {
                 peer,
                 available,
@@ -269,8 +279,10 @@ impl View {
         }
     }
 
-    /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen.
-    fn heard(&mut self, peer: &str) {
+    /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen. What was said before this
+    /// program ran is shown; whoever said it does not wait at the keyboard now.
+    fn heard(&mut self, message: &Message) {
+        let peer = message.peer.as_str();
         self.model.read(peer);
         if let Some((store, account)) = self
             .options
@@ -282,6 +294,9 @@ impl View {
             self.say(&error.to_string());
         }
         if self.terminal && self.current.is_some() {
+            return;
+        }
+        if message.delayed && message.time_ms < self.started_ms {
             return;
         }
         // A program with an account names whom it means; a person answers whoever wrote first.
@@ -304,7 +319,13 @@ impl View {
     }
 
     fn send(&mut self, to: Peer, text: String) {
+        self.say_to(to, text, None);
+    }
+
+    /// `of`: what it answers.
+    fn say_to(&mut self, to: Peer, text: String, of: Option<String>) {
         let id = random_id();
+        self.latest.insert((to.clone(), true), id.clone());
         self.on_the_way.insert(id.clone());
         if self.screen.form == Form::Json {
             let (peer, id, text) = (to.clone(), id.clone(), text.clone());
@@ -315,6 +336,7 @@ impl View {
                 text,
                 time_ms: now_ms(),
                 delayed: false,
+                ..Message::default()
             };
             let _ = self.screen.message(&message, self.model.name(&to), false);
         }
@@ -322,7 +344,10 @@ impl View {
             self.told_kept = true;
             self.say(self.words.kept);
         }
-        self.commands.push_back(Command::Send { id, to, text });
+        self.commands.push_back(match of {
+            Some(of) => Command::Reply { id, to, text, of },
+            None => Command::Send { id, to, text },
+        });
     }
 
     /// Whom a name means: somebody here, the address book, or an address.
@@ -397,6 +422,7 @@ impl View {
             Line::Who => self.who(),
             Line::Help => self.help(),
             Line::History(count) => self.history(count),
+            Line::Act(act) => self.act(act),
             Line::Read(name) => self.with(&name, |peer| Command::Read { peer }),
             Line::Quit => {
                 let goodbye = self.current.clone();
@@ -422,7 +448,11 @@ impl View {
                     _ => self.wrong(&fill(self.words.book_missing, &[&name])),
                 }
             }
-            Line::Befriend(to, name) => self.commands.push_back(Command::Befriend { to, name }),
+            Line::Befriend(to, name) => self.commands.push_back(Command::Befriend {
+                to,
+                name,
+                greeting: None,
+            }),
             Line::Answer(name, accept) => self.with(&name, |to| Command::Answer { to, accept }),
             Line::Remove(name) => self.with(&name, |to| Command::Remove { to }),
             Line::Presence(show, status) => {

@@ -165,9 +165,29 @@ fn words(event: &Event, model: &Model, words: &Words) -> Option<String> {
             state: State::Waiting { left, of },
             ..
         } => fill(words.of_pieces, &[&left.to_string(), &of.to_string()]),
+        Event::Changed(message) => changed(message, model, words),
+        Event::Nudge { peer } => fill(words.nudged, &[model.name(peer)]),
         Event::Closed { error: Some(error) } => error.to_string(),
         _ => return None,
     })
+}
+
+/// What is new about a message.
+fn changed(message: &Message, model: &Model, words: &Words) -> String {
+    let who = if message.outgoing {
+        words.me
+    } else {
+        model.name(&message.peer)
+    };
+    let newest = message.more.reactions.iter().max_by_key(|r| r.time_ms);
+    match (message.more.recalled, newest) {
+        (true, _) => fill(words.took_back, &[who]),
+        (false, Some(r)) if message.more.edited_ms.is_none_or(|ms| ms <= r.time_ms) => {
+            let said = format!("{}: {}", r.who, r.emojis.join(" "));
+            fill(words.reacted, &[&said, &message.text])
+        }
+        _ => format!("{who}: {}", fill(words.edited, &[&message.text])),
+    }
 }
 
 fn meaning(show: Show, words: &Words) -> &'static str {
@@ -192,11 +212,30 @@ fn state_name(state: &State) -> &'static str {
 }
 
 fn message_json(message: &Message) -> Value {
-    json!({
+    let mut line = json!({
         "event": "message", "peer": message.peer, "outgoing": message.outgoing, "id": message.id,
         "text": message.text, "delayed": message.delayed,
         "time": liao_proto::xep::delay::utc_from_ms(message.time_ms),
-    })
+    });
+    let more = &message.more;
+    if let Some(reply) = &more.reply {
+        line["reply"] = json!({"of": reply.id, "to": reply.to, "quote": reply.quote});
+    }
+    if more.edited_ms.is_some() {
+        line["edited"] = true.into();
+    }
+    if more.recalled {
+        line["recalled"] = true.into();
+    }
+    if !more.reactions.is_empty() {
+        let felt = more.reactions.iter().filter(|r| !r.emojis.is_empty());
+        let felt = felt.map(|r| json!({"who": r.who, "emojis": r.emojis}));
+        line["reactions"] = felt.collect();
+    }
+    if let Some(method) = &more.encrypted {
+        line["encrypted"] = method.as_str().into();
+    }
+    line
 }
 
 fn as_json(event: &Event) -> Option<Value> {
@@ -235,6 +274,16 @@ fn as_json(event: &Event) -> Option<Value> {
         Event::Closed { error } => {
             json!({"event": "closed", "error": error.as_ref().map(ToString::to_string)})
         }
+        Event::Changed(message) => {
+            let mut line = message_json(message);
+            line["event"] = "changed".into();
+            line
+        }
+        Event::Typing { peer, composing } => {
+            json!({"event": "typing", "peer": peer, "composing": composing})
+        }
+        Event::Nudge { peer } => json!({"event": "nudge", "peer": peer}),
+        Event::Blocked(peers) => json!({"event": "blocked", "peers": peers}),
         Event::CaughtUp { messages } => json!({"event": "caught_up", "messages": messages}),
         Event::ReadElsewhere { peer } => json!({"event": "read_elsewhere", "peer": peer}),
         Event::History {

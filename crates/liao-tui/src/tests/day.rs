@@ -499,3 +499,94 @@ fn what_was_said_while_we_were_away_is_read_again_in_the_archive_s_order() {
     assert!(at("number 19.") < at("from my phone") && at("from my phone") < at("number 20."));
     assert_eq!(screen.matches("number ").count(), 40, "{screen}");
 }
+
+#[test]
+fn what_a_message_has_beside_its_words_is_shown() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.hears(BOB, "first words");
+    stage.event(Event::Typing {
+        peer: BOB.into(),
+        composing: true,
+    });
+    assert!(stage.screen(80, 24).contains("types …"));
+    let mut changed = stage.disk.last().unwrap().message.clone();
+    changed.text = "other words".into();
+    changed.more.edited_ms = Some(super::NOON);
+    changed.more.reply = Some(liao_client::Reply {
+        quote: "what was asked".into(),
+        ..Default::default()
+    });
+    let mut felt = |who: &str| {
+        changed.more.reactions.push(liao_client::Reaction {
+            who: who.into(),
+            emojis: vec!["👍".into()],
+            time_ms: super::NOON,
+        });
+    };
+    felt("alice@example.org");
+    felt(BOB);
+    stage.event(Event::Changed(changed.clone()));
+    let screen = stage.screen(80, 24);
+    for part in ["other words (edited)", "┌ what was asked", "👍 2"] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    changed.text.clear();
+    changed.more = liao_client::More {
+        recalled: true,
+        ..Default::default()
+    };
+    stage.event(Event::Changed(changed));
+    let screen = stage.screen(80, 24);
+    assert!(
+        screen.contains("bob took a message back") && !screen.contains("words"),
+        "{screen}"
+    );
+    stage.event(Event::Nudge { peer: BOB.into() });
+    assert!(stage.screen(120, 24).contains("bob shakes your window"));
+}
+
+#[test]
+fn the_last_words_are_edited_by_the_up_key_and_left_alone_by_escape() {
+    let mut stage = long(4);
+    stage.opens(BOB);
+    stage.press("Up");
+    assert_eq!(stage.app.composer.text(), "number 3.");
+    assert!(stage.screen(80, 24).contains("─ edit: number 3. ─"));
+    stage.press("Esc");
+    assert_eq!(stage.app.composer.text(), "");
+    assert!(stage.commands().is_empty());
+    stage.types("new words");
+    stage.press("Enter");
+    assert!(matches!(stage.commands()[..], [Command::Send { .. }]));
+}
+
+#[test]
+fn typing_is_told_once_and_ends_with_what_is_said() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.types("/he");
+    stage.press("Ctrl+U");
+    stage.types("hello");
+    stage.press("Enter");
+    stage.types("never mind");
+    stage.press("Ctrl+U");
+    stage.types("for ming, later");
+    stage.opens(MING);
+    let told: Vec<(&str, bool)> = stage
+        .done
+        .iter()
+        .filter_map(|e| match e {
+            Effect::Command(Command::Typing { to, composing }) => Some((to.as_str(), *composing)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        (BOB, true),
+        (BOB, true),
+        (BOB, false),
+        (BOB, true),
+        (BOB, false),
+    ];
+    assert_eq!(told, expected);
+}

@@ -179,6 +179,8 @@ impl Stage {
     /// The commands that the backend got.
     pub fn commands(&self) -> Vec<&Command> {
         let commands = self.done.iter().filter_map(|e| match e {
+            // That we type is told beside everything else.
+            Effect::Command(Command::Typing { .. }) => None,
             Effect::Command(command) => Some(command),
             _ => None,
         });
@@ -228,6 +230,7 @@ pub fn message(peer: &str, outgoing: bool, id: &str, text: &str, minutes_ago: i6
         text: text.into(),
         time_ms: NOON - minutes_ago * MINUTE,
         delayed: false,
+        ..Message::default()
     }
 }
 

@@ -391,6 +391,56 @@ fn on_a_message(name: &str, key: &str) -> bool {
                 Some(&Effect::Copy("number 58 https://x.org/58".into()))
             );
         }
+        "reply" | "react" | "edit" | "recall" => {
+            // Even numbers are ours.
+            let mine = {
+                let key = stage.app.chat.selected.unwrap();
+                stage.app.model.people[BOB]
+                    .window
+                    .line(key)
+                    .unwrap()
+                    .message
+                    .clone()
+            };
+            assert!(mine.outgoing, "{mine:?}");
+            stage.press(key);
+            if name == "edit" {
+                assert_eq!(stage.app.composer.text(), mine.text);
+            }
+            stage.types(if name == "react" {
+                ":heart 👍"
+            } else {
+                " more"
+            });
+            if name != "recall" {
+                stage.press("Enter");
+            }
+            let did = stage.commands().pop().cloned().unwrap();
+            match (name, did) {
+                ("reply", Command::Reply { of, text, .. }) => {
+                    assert_eq!((of, text), (mine.id, " more".into()))
+                }
+                ("edit", Command::Edit { of, text, .. }) => {
+                    assert_eq!((of, text), (mine.id, format!("{} more", mine.text)));
+                }
+                ("recall", Command::Recall { of, .. }) => assert_eq!(of, mine.id),
+                (
+                    "react",
+                    Command::React {
+                        of,
+                        emojis,
+                        outgoing: true,
+                        ..
+                    },
+                ) => {
+                    assert_eq!(
+                        (of, emojis),
+                        (mine.id, vec!["❤️".to_owned(), "👍".to_owned()])
+                    );
+                }
+                (_, did) => panic!("{name}: {did:?}"),
+            }
+        }
         "again" => {
             stage.press(key);
             assert!(stage.commands().is_empty(), "it was sent");
@@ -630,7 +680,7 @@ fn account_command(first: &str, name: &str) -> bool {
         "add" => {
             let stage = typed(name, "new@x.org 新朋友");
             assert!(
-                matches!(stage.commands()[..], [Command::Befriend { to, name: Some(n) }] if to == "new@x.org" && n == "新朋友")
+                matches!(stage.commands()[..], [Command::Befriend { to, name: Some(n), .. }] if to == "new@x.org" && n == "新朋友")
             );
         }
         "accept" | "decline" => {
@@ -657,6 +707,27 @@ fn account_command(first: &str, name: &str) -> bool {
                 matches!(stage.commands()[..], [Command::Presence { show, status: Some(s) }] if *show == expected && s == "at lunch")
             );
         }
+        "edit" => assert!(
+            matches!(typed(name, "other").commands()[..], [Command::Edit { text, .. }] if text == "other")
+        ),
+        "recall" => assert!(
+            matches!(typed(name, "").commands()[..], [Command::Recall { of, .. }] if of == "kept-59")
+        ),
+        "reply" => assert!(
+            matches!(typed(name, "yes").commands()[..], [Command::Reply { of, .. }] if of == "kept-60")
+        ),
+        "react" => assert!(
+            matches!(typed(name, "👍").commands()[..], [Command::React { outgoing: false, emojis, .. }] if emojis == &["👍"])
+        ),
+        "nudge" => {
+            assert!(matches!(typed(name, "").commands()[..], [Command::Nudge { to }] if to == BOB))
+        }
+        "block" => assert!(
+            matches!(typed(name, "carol").commands()[..], [Command::Block { peer }] if peer == "carol@example.org")
+        ),
+        "unblock" => assert!(
+            matches!(typed(name, "carol").commands()[..], [Command::Unblock { peer }] if peer == "carol@example.org")
+        ),
         "search" => {
             let stage = typed(name, "number 5");
             assert!(matches!(&stage.app.overlay, Some(Overlay::Choice(c)) if c.found.len() == 11));

@@ -167,7 +167,11 @@ fn title(app: &App, width: usize) -> Line<'static> {
         ""
     };
     let head = format!("{name} — ");
-    let state = format!("{sign} {word}{status}");
+    let state = if app.types(peer) {
+        format!("{sign} {}", app.words.types_now)
+    } else {
+        format!("{sign} {word}{status}")
+    };
     let room = width.saturating_sub(2 + text::width(below));
     let head = text::fit(&head, room);
     let room = room.saturating_sub(text::width(&head));

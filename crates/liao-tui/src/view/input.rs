@@ -4,6 +4,7 @@ use super::areas::Areas;
 use super::cursor;
 use crate::app::{App, Focus};
 use crate::keys::Place;
+use crate::text;
 use crate::theme::Role;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -24,7 +25,15 @@ pub fn draw(frame: &mut Frame<'_>, app: &App, areas: &Areas) {
     if areas.input.height == 0 {
         return;
     }
-    let rule = "─".repeat(usize::from(areas.rule.width));
+    let width = usize::from(areas.rule.width);
+    let about = app
+        .about_words()
+        .map(|words| format!("─ {} ", text::fit(&words, width.saturating_sub(4))));
+    let about = about.unwrap_or_default();
+    let rule = format!(
+        "{about}{}",
+        "─".repeat(width.saturating_sub(text::width(&about)))
+    );
     let writing = app.focus == Focus::Chat;
     let role = if writing { Role::Accent } else { Role::Dim };
     let dim = app.theme.of(Role::Dim);

@@ -229,11 +229,46 @@ fn words(app: &App, line: &Said, before: Option<&Said>, width: usize) -> Vec<Lin
             time(app, line),
         ]));
     }
+    quoted(app, line, &gutter, width, &mut rows);
     said(app, line, again, &gutter, width, &mut rows);
+    felt(app, line, &gutter, width, &mut rows);
     if line.message.outgoing {
         come(app, line, &gutter, width, &mut rows);
     }
     rows
+}
+
+/// What is answered, in one row (XEP-0461).
+fn quoted(app: &App, line: &Said, gutter: &Gutter, width: usize, rows: &mut Vec<Line<'static>>) {
+    let Some(reply) = &line.message.more.reply else {
+        return;
+    };
+    let quote = text::one_line(&reply.quote);
+    let quote = text::fit(&quote, width.saturating_sub(gutter.indent + MARKS + 2));
+    let words = format!("{}┌ {quote}", " ".repeat(gutter.indent));
+    rows.push(Line::styled(words, app.theme.of(Role::Quote)));
+}
+
+/// What people feel about it: each sign with how many they are (XEP-0444).
+fn felt(app: &App, line: &Said, gutter: &Gutter, width: usize, rows: &mut Vec<Line<'static>>) {
+    let mut signs: Vec<(String, usize)> = Vec::new();
+    for emoji in line.message.more.reactions.iter().flat_map(|r| &r.emojis) {
+        let emoji = text::one_line(emoji);
+        match signs.iter_mut().find(|(s, _)| *s == emoji) {
+            Some((_, count)) => *count += 1,
+            None => signs.push((emoji, 1)),
+        }
+    }
+    if signs.is_empty() {
+        return;
+    }
+    let signs: Vec<String> = signs.iter().map(|(s, n)| format!("{s} {n}")).collect();
+    let words = text::fit(
+        &signs.join("  "),
+        width.saturating_sub(gutter.indent + MARKS),
+    );
+    let words = format!("{}{words}", " ".repeat(gutter.indent));
+    rows.push(Line::styled(words, app.theme.of(Role::Absent)));
 }
 
 /// Whose words they are, and their colour.
@@ -262,12 +297,18 @@ fn said(
     rows: &mut Vec<Line<'static>>,
 ) {
     let (name, colour) = who(app, line);
+    let more = &line.message.more;
     let text = text::clean(&line.message.text);
-    // What somebody does (XEP-0245).
-    let (said, does) = match text.strip_prefix("/me ") {
+    // What somebody does (XEP-0245), or did to a message.
+    let (mut said, does) = match text.strip_prefix("/me ") {
+        _ if more.recalled && line.message.outgoing => (app.words.recalled_mine.to_owned(), true),
+        _ if more.recalled => (fill(app.words.took_back, &[&name]), true),
         Some(does) => (format!("* {name} {does}"), true),
         None => (text, false),
     };
+    if more.edited_ms.is_some() && !more.recalled {
+        said = format!("{said} {}", app.words.edited_mark);
+    }
     let marks = if does {
         vec![mark::EMPHASIS; said.len()]
     } else {
@@ -275,7 +316,7 @@ fn said(
     };
     let room = width.saturating_sub(gutter.indent + MARKS).max(8);
     let ranges = text::wrap(&said, room);
-    let more = ranges.len() > ROWS;
+    let long = ranges.len() > ROWS;
     for (i, range) in ranges.into_iter().take(ROWS).enumerate() {
         let row = said[range.clone()].trim_end_matches(' ');
         let mut spans = vec![Span::raw(" ".repeat(gutter.indent))];
@@ -294,7 +335,7 @@ fn said(
         spans.extend(styled(app, row, of_row));
         rows.push(Line::from(spans));
     }
-    if more {
+    if long {
         let words = format!("{}…", " ".repeat(gutter.indent));
         rows.push(Line::styled(words, app.theme.of(Role::Dim)));
     }

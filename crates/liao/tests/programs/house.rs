@@ -3,6 +3,7 @@
 use super::Program;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A server in a folder of its own; its ports are free ones, and stay the same over a restart.
 pub struct House {
@@ -14,15 +15,25 @@ pub struct House {
 
 const LISTENERS: [&str; 5] = ["C2S", "C2S_TLS", "HTTP", "HTTPS", "SOCKETS"];
 
+/// A free port that no outgoing connection of another test takes while the server is restarted: below those that
+/// systems give out by themselves.
+fn lasting_port() -> std::net::TcpListener {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let port = |n| 10_000 + ((std::process::id().wrapping_mul(97)).wrapping_add(n) % 22_000) as u16;
+    (0..22_000)
+        .find_map(|_| {
+            let port = port(NEXT.fetch_add(1, Ordering::Relaxed));
+            std::net::TcpListener::bind(("127.0.0.1", port)).ok()
+        })
+        .expect("a free port")
+}
+
 impl House {
     pub fn new(name: &str) -> House {
         let folder = std::env::temp_dir().join(format!("liao-chat-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let held: Vec<_> = LISTENERS
-            .iter()
-            .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
-            .collect();
+        let held: Vec<_> = LISTENERS.iter().map(|_| lasting_port()).collect();
         let address = |l: &std::net::TcpListener| l.local_addr().unwrap().to_string();
         let ports = LISTENERS
             .iter()

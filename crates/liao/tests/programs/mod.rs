@@ -31,7 +31,7 @@ pub fn lines(stream: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-pub fn until(receiver: &Receiver<String>, wanted: &str) -> String {
+fn until(receiver: &Receiver<String>, other: &Receiver<String>, wanted: &str) -> String {
     let end = Instant::now() + PATIENCE;
     let mut seen = Vec::new();
     while let Ok(line) = receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -40,7 +40,8 @@ pub fn until(receiver: &Receiver<String>, wanted: &str) -> String {
         }
         seen.push(line);
     }
-    panic!("no line with {wanted:?}, but {seen:?}");
+    let other: Vec<String> = other.try_iter().collect();
+    panic!("no line with {wanted:?}, but {seen:?}; beside it {other:?}");
 }
 
 impl Program {
@@ -66,11 +67,11 @@ impl Program {
     }
 
     pub fn hears(&self, wanted: &str) -> String {
-        until(&self.out, wanted)
+        until(&self.out, &self.err, wanted)
     }
 
     pub fn notes(&self, wanted: &str) -> String {
-        until(&self.err, wanted)
+        until(&self.err, &self.out, wanted)
     }
 
     pub fn end_input(&mut self) {
