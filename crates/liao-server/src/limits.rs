@@ -72,6 +72,8 @@ pub const IDLE_USER_S: u64 = 600;
 pub const REPORT_MESSAGES: usize = 50;
 /// Removed contacts that are remembered, for clients that were away (RFC 6121 section 2.6.3); then they get the whole list.
 pub const ROSTER_REMOVED: usize = 100;
+/// Bytes of a stream's language, which is written on each stanza; the longest in use have 35 (RFC 5646 section 4.4.1).
+pub const LANGUAGE_BYTES: usize = 64;
 /// Resources of one account at once.
 pub const RESOURCES_PER_ACCOUNT: usize = 50;
 /// Addresses to which one session may have sent directed presence (RFC 6121 section 4.6).
