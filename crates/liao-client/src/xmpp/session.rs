@@ -346,6 +346,7 @@ impl<'a> Session<'a> {
                     .await;
             }
             Command::Answer { to, accept } => self.answer_request(&to, accept),
+            Command::Arrange { to, name, groups } => self.arrange(&to, name.as_deref(), &groups),
             Command::Remove { to } => self.remove_contact(&to),
             Command::Presence { show, status } => self.be(show, status.as_deref()),
             Command::History {

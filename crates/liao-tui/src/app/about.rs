@@ -178,6 +178,7 @@ impl App {
             (Act::File(path), ..) => self.give(&crate::os::path(&path), false),
             (Act::SaveFile, ..) => self.save_newest(),
             (Act::StopFiles, ..) => self.stop_files(),
+            (act @ (Act::Name(..) | Act::Groups(..)), ..) => self.rearrange(&act),
             (Act::Nudge, ..) => match open {
                 Some(to) => self.effects.push(Effect::Command(Command::Nudge { to })),
                 None => self.wrong(self.words.to_whom),
@@ -194,6 +195,21 @@ impl App {
             }
             _ => self.wrong(self.words.nothing_to_change),
         }
+    }
+
+    /// A friend's name or groups.
+    fn rearrange(&mut self, act: &Act) {
+        let (Act::Name(name, _) | Act::Groups(name, _)) = act else {
+            return;
+        };
+        self.with(name, |app, peer| {
+            let person = app.model.people.get(&peer).filter(|p| p.is_contact());
+            let command = person.and_then(|p| act.arranges(p.contact.clone()));
+            match command {
+                Some(command) => app.effects.push(Effect::Command(command)),
+                None => app.wrong(fill(app.words.not_a_friend, &[&peer])),
+            }
+        });
     }
 
     /// Tells the other side when we begin to type, and when we stop without saying anything (XEP-0085).

@@ -723,6 +723,24 @@ fn account_command(first: &str, name: &str) -> bool {
                 matches!(stage.commands()[..], [Command::Remove { to }] if to == "carol@example.org")
             );
         }
+        "name" | "move" => {
+            let naming = first == "name";
+            let (arguments, expected): (&str, (Option<&str>, &[&str])) = match naming {
+                true => ("小明 Ming L.", (Some("Ming L."), &["同学", "Work"])),
+                false => ("小明 家人, Work", (Some("小明"), &["家人", "Work"])),
+            };
+            let stage = typed(name, arguments);
+            let Command::Arrange { to, name, groups } = stage.commands()[0] else {
+                panic!()
+            };
+            assert_eq!(to, MING);
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            assert_eq!((name.as_deref(), &groups[..]), expected);
+            let stage = typed(first, "bob");
+            assert!(
+                matches!(stage.commands()[..], [Command::Arrange { name: None, groups, .. }] if groups.is_empty() != naming)
+            );
+        }
         "online" | "away" | "busy" => {
             let expected = match first {
                 "online" => None,
