@@ -362,15 +362,27 @@ fn number(server: &Server, state: &mut State, releases: &mut Vec<Release>, commi
                     .filter(|s| !state.offline.is_catching_up(*s))
                     .filter(|s| !state.offline.has(place.seq, *s));
                 let copies: Vec<u64> = copies.collect();
-                let sessions = now(server, state, sessions, place.seq, kept, &copies);
+                // Where nobody gets the message itself, copies of it do not count: it waits (RFC 6121 section 8.5.2.2).
+                let counts = !sessions.is_empty();
+                let given = if counts { &copies[..] } else { &[] };
+                let sessions = now(server, state, sessions, place.seq, kept, given);
                 for session in copies {
                     let Some(s) = state.session(session) else {
                         continue;
                     };
-                    releases.push(Release::Numbered {
-                        session,
-                        bytes: forward::carbon("received", &by, s.full.as_str(), type_, &bytes),
-                        seq: place.seq,
+                    let bytes = forward::carbon("received", &by, s.full.as_str(), type_, &bytes);
+                    let (seq, lazy) = (place.seq, None);
+                    releases.push(match counts {
+                        true => Release::Numbered {
+                            session,
+                            bytes,
+                            seq,
+                        },
+                        false => Release::Session {
+                            session,
+                            bytes,
+                            lazy,
+                        },
                     });
                 }
                 releases.extend(sessions.into_iter().map(|session| Release::Numbered {
@@ -450,12 +462,18 @@ fn release(server: &Arc<Server>, state: &mut State, pending: Pending) {
                 bytes,
                 lazy,
             } => {
-                if let Some(s) = state.session(session) {
-                    match lazy {
-                        Some(key) => s.mailbox.push_lazy(bytes, key),
-                        None => s.mailbox.push(bytes, None),
-                    };
+                let Some(s) = state.sessions.iter().find(|s| s.id == session) else {
+                    continue;
+                };
+                let bound = s.mailbox.bound();
+                let is_message = lazy.is_none() && bytes.starts_with(b"<message");
+                if is_message && state.offline.hold(session, &bytes, bound) {
+                    continue;
                 }
+                match lazy {
+                    Some(key) => s.mailbox.push_lazy(bytes, key),
+                    None => s.mailbox.push(bytes, None),
+                };
             }
             Release::Numbered {
                 session,

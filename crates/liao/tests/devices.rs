@@ -276,3 +276,128 @@ async fn what_was_on_its_way_to_a_removed_account_is_not_found_by_the_next_of_it
         assert!(out.status.success());
     }
 }
+
+/// A device with stream management, available, that reads nothing until it is asked to.
+async fn slow_device(server: &Server, name: &str, resource: &str) -> Client {
+    let mut device = Client::connect(server.address("c2s")).await;
+    device.authenticate(name, &format!("pw-{name}")).await;
+    device
+        .send(&format!(
+            "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>{resource}</resource>\
+             </bind></iq><enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>"
+        ))
+        .await;
+    device.until(|f| f.is("enabled", "urn:xmpp:sm:3")).await;
+    device.until(|f| f.name() == "presence").await;
+    device
+}
+
+/// All that a device has waiting, up to a message `end`; it acknowledges what it reads. `handled`: so far.
+async fn bodies(device: &mut Client, mut handled: u32, end: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    loop {
+        let frame = device.next().await;
+        if frame.is("r", "urn:xmpp:sm:3") {
+            device
+                .send(&format!("<a xmlns='urn:xmpp:sm:3' h='{handled}'/>"))
+                .await;
+        }
+        if frame.ns() != "jabber:client" {
+            continue;
+        }
+        handled += 1;
+        let text = String::from_utf8_lossy(frame.bytes()).into_owned();
+        if frame.name() == "message" {
+            let body = between(&text, "<body>", "</body>");
+            let word = body.split(' ').next().unwrap().to_owned();
+            if word == end {
+                return all;
+            }
+            all.push(word);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_behind_gets_what_is_meant_for_it_in_the_order_in_which_it_was_said() {
+    const MESSAGES: usize = 2_000;
+    let server = Server::start("behind-order", "");
+    server.add("anna", &[]);
+    server.add("bob", &[]);
+    let mut slow = slow_device(&server, "bob", "slow").await;
+    let mut quick = slow_device(&server, "bob", "quick").await;
+    let mut anna = server.log_in("anna").await;
+    let filling = "x".repeat(2_000);
+    for n in 0..MESSAGES {
+        let xml =
+            format!("<message to='bob@localhost' type='chat'><body>{n} {filling}</body></message>");
+        anna.send(&xml).await;
+        if n % 100 == 99 {
+            // In no archive, and for another device alone.
+            anna.send(&format!(
+                "<message to='bob@localhost' type='chat'><body>passing{n}</body>\
+                 <no-store xmlns='urn:xmpp:hints'/></message>\
+                 <message to='bob@localhost/quick' type='chat'><body>private{n}</body>\
+                 <private xmlns='urn:xmpp:carbons:2'/></message>"
+            ))
+            .await;
+        }
+    }
+    settle(&mut anna).await;
+    // It goes away for a moment, and the other has everything meanwhile.
+    slow.send("<presence type='unavailable'/>").await;
+    anna.send("<message to='bob@localhost' type='chat'><body>end</body></message>")
+        .await;
+    // Its own presence and the other's.
+    let got = bodies(&mut quick, 1, "end").await;
+    assert_eq!(got.len(), MESSAGES + 40);
+    slow.send("<presence/>").await;
+    settle(&mut anna).await;
+    anna.send("<message to='bob@localhost' type='chat'><body>over</body></message>")
+        .await;
+    let got = bodies(&mut slow, 1, "over").await;
+    let expected: Vec<String> = (0..MESSAGES)
+        .flat_map(|n| {
+            let passing = (n % 100 == 99).then(|| format!("passing{n}"));
+            [Some(n.to_string()), passing].into_iter().flatten()
+        })
+        .collect();
+    let same = got
+        .iter()
+        .zip(&expected)
+        .take_while(|(a, b)| a == b)
+        .count();
+    assert!(
+        same == expected.len(),
+        "after {same} of {}: {:?} for {:?}",
+        expected.len(),
+        &got[same..got.len().min(same + 3)],
+        &expected[same..expected.len().min(same + 3)]
+    );
+    // What came while it was away may follow, or not: the other had it.
+    assert!(got.len() <= same + 1, "{:?}", &got[same..]);
+}
+
+#[tokio::test]
+async fn a_copy_for_a_device_that_takes_no_messages_is_no_delivery() {
+    let server = Server::start("copies", "");
+    server.add("anna", &[]);
+    server.add("bob", &[]);
+    let mut silent = Client::connect(server.address("c2s")).await;
+    silent.authenticate("bob", "pw-bob").await;
+    silent.bind().await;
+    silent
+        .send(
+            "<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>\
+             <presence><priority>-1</priority></presence>",
+        )
+        .await;
+    silent.until(|f| f.name() == "presence").await;
+    let mut anna = server.log_in("anna").await;
+    anna.send("<message to='bob@localhost' type='chat'><body>waits</body></message>")
+        .await;
+    silent.hears("waits").await;
+    settle(&mut silent).await;
+    let mut bob = server.log_in("bob").await;
+    bob.hears("waits").await;
+}

@@ -96,7 +96,9 @@ impl Query {
                 .map(|e| e.text().trim().to_owned())
         };
         if let Some(max) = text("max") {
-            self.max = Some(max.parse().map_err(|_| BAD.with_text("max is no number"))?);
+            let digits = !max.is_empty() && max.bytes().all(|b| b.is_ascii_digit());
+            let max = max.parse().ok().or(digits.then_some(usize::MAX));
+            self.max = Some(max.ok_or(BAD.with_text("max is no number"))?);
         }
         if text("index").is_some() {
             // Section 2.4 lets a server do without.

@@ -103,7 +103,7 @@ pub fn is_kept(stanza: &Stanza) -> bool {
     }
     let content = |name: &str, ns: &str| match ns {
         ns::CHAT_STATES | ns::HINTS | ns::STANZA_ID | ns::DELAY => false,
-        ns::CLIENT => name == "body",
+        ns::CLIENT => name == "body" || (name == "subject" && type_ == "normal"),
         _ => true,
     };
     matches!(type_, "normal" | "chat") && stanza.children().iter().any(|c| content(&c.name, &c.ns))

@@ -6,8 +6,9 @@
 //! a message twice.
 
 use crate::store::Op;
+use bytes::Bytes;
 use liao_proto::jid::BareJid;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The store's collection; its one key is [`KEY`].
 pub const COLLECTION: &str = "offline";
@@ -52,11 +53,28 @@ impl Moved {
 }
 
 /// How far the pages have come for one session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default)]
 struct Pages {
     /// The archive's end when it joined: what came later is for it, whoever has it.
     joined: u64,
     upto: u64,
+    /// It went away: what came before that is still for it.
+    limit: Option<u64>,
+    /// What it was given meanwhile, for it alone.
+    direct: BTreeSet<u64>,
+    /// What is in no archive and came behind these numbers.
+    held: VecDeque<(u64, Bytes)>,
+    held_bytes: usize,
+}
+
+impl Pages {
+    fn from(joined: u64, upto: u64) -> Pages {
+        Pages {
+            joined,
+            upto,
+            ..Pages::default()
+        }
+    }
 }
 
 /// The account's position.
@@ -119,6 +137,11 @@ impl Offline {
         if kept && seq > self.cursor {
             self.kept.insert(seq);
         }
+        for session in sessions {
+            if let Some(pages) = self.catching.get_mut(session) {
+                pages.direct.insert(seq);
+            }
+        }
         if !sessions.is_empty() {
             self.given.entry(seq).or_default().extend(sessions);
         }
@@ -142,22 +165,63 @@ impl Offline {
     /// A session is to get what was kept, from the beginning; if it gets pages already, they go on: it has been given
     /// all that they passed.
     pub fn catch_up(&mut self, session: u64) {
-        let (joined, upto) = (self.head, self.cursor);
-        let pages = Pages { joined, upto };
-        self.catching.entry(session).or_insert(pages);
+        let pages = Pages::from(self.head, self.cursor);
+        self.catching.entry(session).or_insert(pages).limit = None;
     }
 
     /// A session gets this message and what follows by pages.
     pub fn fall_behind(&mut self, session: u64, seq: u64) {
         let before = seq.saturating_sub(1);
-        let (joined, upto) = (before, before);
-        let pages = Pages { joined, upto };
+        let pages = Pages::from(before, before);
         self.catching.entry(session).or_insert(pages);
     }
 
-    /// Whether a session gets its messages by pages at the moment.
+    /// Whether a session gets what comes now by pages, too.
     pub fn is_catching_up(&self, session: u64) -> bool {
-        self.catching.contains_key(&session)
+        let pages = self.catching.get(&session);
+        pages.is_some_and(|p| p.limit.is_none())
+    }
+
+    /// A session is no longer available: it gets the pages of what came until now, and no more.
+    pub fn went_away(&mut self, session: u64) {
+        if let Some(pages) = self.catching.get_mut(&session) {
+            pages.limit.get_or_insert(self.head);
+        }
+    }
+
+    /// Whether a number is beyond what a session gets by pages.
+    pub fn is_beyond(&self, seq: u64, session: u64) -> bool {
+        let pages = self.catching.get(&session);
+        pages.is_none_or(|p| p.limit.is_some_and(|limit| seq > limit))
+    }
+
+    /// Keeps what is in no archive behind what is still to come by pages. `false`: nothing is to come, or more than
+    /// `bound` bytes would be kept so.
+    pub fn hold(&mut self, session: u64, bytes: &Bytes, bound: usize) -> bool {
+        let Some(pages) = self.catching.get_mut(&session) else {
+            return false;
+        };
+        if pages.held_bytes + bytes.len() > bound {
+            return false;
+        }
+        pages.held_bytes += bytes.len();
+        pages.held.push_back((self.head, bytes.clone()));
+        true
+    }
+
+    /// What was kept so and comes before this number.
+    pub fn held_before(&mut self, seq: u64, session: u64) -> Vec<Bytes> {
+        let Some(pages) = self.catching.get_mut(&session) else {
+            return Vec::new();
+        };
+        let count = pages
+            .held
+            .iter()
+            .take_while(|(after, _)| *after < seq)
+            .count();
+        let due: Vec<Bytes> = pages.held.drain(..count).map(|(_, bytes)| bytes).collect();
+        pages.held_bytes -= due.iter().map(Bytes::len).sum::<usize>();
+        due
     }
 
     /// The sessions that get pages.
@@ -182,9 +246,11 @@ impl Offline {
         }
     }
 
-    /// A session gets no more pages.
-    pub fn caught_up(&mut self, session: u64) {
-        self.catching.remove(&session);
+    /// A session gets no more pages; what was kept behind them.
+    pub fn caught_up(&mut self, session: u64) -> Vec<Bytes> {
+        let pages = self.catching.remove(&session);
+        let held = pages.map(|p| p.held).unwrap_or_default();
+        held.into_iter().map(|(_, bytes)| bytes).collect()
     }
 
     /// The highest number known.
@@ -202,7 +268,7 @@ impl Offline {
     /// Whether a page's message is to be given to a session now; notes it as given.
     pub fn give(&mut self, seq: u64, session: u64) -> bool {
         let pages = self.catching.get(&session);
-        let is_new = pages.is_some_and(|p| seq > p.joined);
+        let is_new = pages.is_some_and(|p| seq > p.joined && !p.direct.contains(&seq));
         if seq <= self.cursor {
             // Nothing is to be noted of it any more; a session's pages never come back to it.
             return is_new;
@@ -218,9 +284,11 @@ impl Offline {
         new
     }
 
-    /// A session is gone. `true`: it was the only one that was given something, and that has not arrived.
+    /// A session is gone. `true`: it was the only one that was given something, or was to get it by pages, and that has
+    /// not arrived.
     pub fn withdraw(&mut self, session: u64) -> bool {
-        self.catching.remove(&session);
+        let pages = self.catching.remove(&session);
+        let was_behind = pages.is_some_and(|p| p.upto < p.limit.unwrap_or(self.head));
         for sessions in self.given.values_mut() {
             sessions.retain(|s| *s != session);
         }
@@ -228,7 +296,7 @@ impl Offline {
         let before = self.given.len();
         self.given
             .retain(|seq, sessions| !sessions.is_empty() || written.contains(seq));
-        self.given.len() < before
+        self.given.len() < before || was_behind
     }
 
     /// Messages reached a socket. Gives the new cursor if it moved.
@@ -347,6 +415,39 @@ mod tests {
         assert_eq!(o.written(&[1, 2, 3]).map(|m| m.cursor), Some(3));
         assert_eq!(o.upto(8), Some(1), "1 was in its mailbox");
         assert!(o.give(2, 8) && o.give(3, 8));
+    }
+
+    #[test]
+    fn what_is_in_no_archive_keeps_its_place_between_the_pages() {
+        let mut o = Offline::default();
+        let word = Bytes::from_static(b"word");
+        assert!(!o.hold(7, &word, 100), "nothing is to come");
+        o.stored(1, &[], false);
+        o.catch_up(7);
+        assert!(o.hold(7, &word, 100));
+        o.stored(2, &[], false);
+        assert!(!o.hold(7, &word, 7), "bounded");
+        assert!(o.held_before(1, 7).is_empty());
+        assert_eq!(o.held_before(2, 7).len(), 1);
+        assert!(o.hold(7, &word, 4));
+        assert_eq!(o.caught_up(7).len(), 1);
+    }
+
+    #[test]
+    fn who_goes_away_gets_what_came_before_and_no_more() {
+        let mut o = Offline::default();
+        o.stored(1, &[8], false);
+        o.catch_up(7);
+        o.stored(2, &[8], false);
+        o.went_away(7);
+        o.stored(3, &[8], false);
+        assert!(!o.is_catching_up(7) && !o.is_beyond(2, 7) && o.is_beyond(3, 7));
+        o.stored(4, &[7], false);
+        o.catch_up(7);
+        assert!(o.is_catching_up(7), "it is back");
+        o.written(&[1, 2, 3, 4]);
+        assert!(o.give(3, 7) && !o.give(4, 7), "4 was for it alone");
+        assert!(o.withdraw(7), "others may have to get it");
     }
 
     #[test]

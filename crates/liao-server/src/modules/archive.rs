@@ -167,24 +167,33 @@ impl Asked {
         }
         let id = |ids: &[String]| ids.iter().cloned().map(store::At::Id).collect();
         let max = self.query.max.unwrap_or(limits::ARCHIVE_PAGE_DEFAULT);
-        let page = server.store.page(
-            self.bare.as_str(),
-            PageQuery {
-                after: id(&self.query.after),
-                before: id(&self.query.before),
-                start_ms: self.query.start_ms,
-                end_ms: self.query.end_ms,
-                with: self.query.with.as_ref().map(Jid::to_string),
-                ids: self.query.ids.clone(),
-                undelivered: false,
-                limit: max.min(limits::ARCHIVE_PAGE),
-                limit_bytes: limits::ARCHIVE_PAGE_BYTES.min(self.mailbox.bound() / 4),
-                backwards: self.query.backwards,
-                // XEP-0059 section 2.6.
-                count: max == 0,
-            },
-        );
-        match page.await {
+        let mut wanted = PageQuery {
+            after: id(&self.query.after),
+            before: id(&self.query.before),
+            start_ms: self.query.start_ms,
+            end_ms: self.query.end_ms,
+            with: self.query.with.as_ref().map(Jid::to_string),
+            ids: self.query.ids.clone(),
+            undelivered: false,
+            limit: max.min(limits::ARCHIVE_PAGE),
+            limit_bytes: limits::ARCHIVE_PAGE_BYTES.min(self.mailbox.bound() / 4),
+            backwards: self.query.backwards,
+            // XEP-0059 section 2.6.
+            count: max == 0,
+        };
+        // One step of a long search at a time, so that others read in between.
+        let page = loop {
+            let page = server.store.page(self.bare.as_str(), wanted.clone()).await;
+            let stopped = page.as_ref().ok().filter(|page| page.rows.is_empty());
+            let Some(seq) = stopped.and_then(|page| page.stopped) else {
+                break page;
+            };
+            match wanted.backwards {
+                true => wanted.before.push(store::At::Seq(seq)),
+                false => wanted.after.push(store::At::Seq(seq)),
+            }
+        };
+        match page {
             Ok(page) => {
                 self.give(&page, max);
                 None

@@ -136,6 +136,10 @@ fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
             let targets = reachable(cx);
             keep_or_give(cx, stanza, targets);
         }
+        ("headline", None) if to.is_none() && archiving::is_kept(stanza) => {
+            let targets = reachable(cx);
+            keep_or_give(cx, stanza, targets);
+        }
         ("headline", None) if to.is_none() => {
             let bytes = stanza.to_bytes();
             for session in reachable(cx) {
@@ -209,7 +213,9 @@ fn keep_or_give(cx: &mut Cx<'_>, stanza: &Stanza, targets: Vec<u64>) {
 
 /// Gives what is not kept to those who are there.
 fn give(cx: &mut Cx<'_>, stanza: &Stanza, targets: &[u64], copies: &[u64]) {
-    let said = matches!(stanza.type_str(), "chat" | "normal") && stanza.has("body", ns::CLIENT);
+    let words = ["body", "subject", "thread"];
+    let said = matches!(stanza.type_str(), "chat" | "normal")
+        && words.iter().any(|w| stanza.has(w, ns::CLIENT));
     if targets.is_empty() && said {
         // Not kept, as its sender wants it, and nobody is there (RFC 6121 section 8.5.2.2.1).
         cx.route(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));

@@ -22,8 +22,11 @@ impl Module for Offline {
 
     fn on_session(&self, cx: &mut Cx<'_>, change: SessionChange) {
         match change {
-            SessionChange::Reachable(id) if !cx.entity.offline.is_caught_up() => {
-                cx.entity.offline.catch_up(id);
+            SessionChange::Reachable(id) => {
+                let offline = &mut cx.entity.offline;
+                if !offline.is_caught_up() || offline.upto(id).is_some() {
+                    offline.catch_up(id);
+                }
             }
             SessionChange::Ending(id) => {
                 if !cx.entity.offline.withdraw(id) {

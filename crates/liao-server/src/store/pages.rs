@@ -93,9 +93,10 @@ impl<'a> Pages<'a> {
 
     /// `None`: an id is not in this archive.
     pub(super) fn page(&self, q: PageQuery) -> rusqlite::Result<Option<Page>> {
+        let is_full = q.with.as_ref().is_some_and(|w| w.contains('/'));
         let nothing = Page {
             complete: true,
-            count: q.count.then_some(0),
+            count: (q.count && (!is_full || q.ids.is_some())).then_some(0),
             ..Page::default()
         };
         let named = |at: &At| matches!(at, At::Id(_));
@@ -117,10 +118,6 @@ impl<'a> Pages<'a> {
             // Nobody's messages have the peer 0; an id that is not there is an error all the same.
             filter.peer = Some(name_id(self.connection, bare)?.unwrap_or(0));
         }
-        let count = match q.count {
-            true => Some(self.count(owner, &filter)?),
-            false => None,
-        };
         for (list, is_after) in [(&q.after, true), (&q.before, false)] {
             for at in list {
                 let seq = match at {
@@ -137,6 +134,21 @@ impl<'a> Pages<'a> {
                 }
             }
         }
+        // Without a search through the messages themselves it is known exactly, or not told (XEP-0059 section 2.6).
+        let count = match (&q.ids, full) {
+            (None, None) if q.count && filter.range.is_empty() => Some(0),
+            (None, None) if q.count => Some(self.count(owner, &filter)?),
+            (Some(ids), _) if q.count => {
+                let all = PageQuery {
+                    limit: ids.len(),
+                    limit_bytes: usize::MAX,
+                    ..q.clone()
+                };
+                let found = self.named(owner, ids, &filter, full, &all)?;
+                found.map(|page| page.rows.len() as u64)
+            }
+            _ => None,
+        };
         let page = match &q.ids {
             Some(ids) => self.named(owner, ids, &filter, full, &q)?,
             None => Some(self.collect(owner, filter, full, &q)?),
@@ -156,6 +168,10 @@ impl<'a> Pages<'a> {
         let (mut bytes, mut looked_at) = (0, 0);
         loop {
             if looked_at >= ARCHIVE_SCAN {
+                page.stopped = Some(match q.backwards {
+                    true => filter.range.end,
+                    false => filter.range.start - 1,
+                });
                 return Ok(finish(page, q.backwards));
             }
             let step = if full.is_some() { STEP } else { q.limit + 1 };

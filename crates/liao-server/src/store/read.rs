@@ -71,8 +71,10 @@ pub struct Page {
     pub rows: Vec<Archived>,
     /// Nothing that matches lies beyond, in the direction of the query.
     pub complete: bool,
-    /// How many there are in all, if asked for.
+    /// How many there are in all, if asked for and known.
     pub count: Option<u64>,
+    /// The search was long enough and ended at this number: it may go on from there.
+    pub stopped: Option<u64>,
 }
 
 /// Why there is no page.

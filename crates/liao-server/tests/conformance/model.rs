@@ -242,9 +242,11 @@ impl Model {
         if q.backwards {
             found.reverse();
         }
+        let is_full = q.with.as_ref().is_some_and(|w| w.contains('/'));
+        let told = q.count && (!is_full || q.ids.is_some());
         let mut page = Page {
             complete: true,
-            count: q.count.then(|| rows().count() as u64),
+            count: told.then_some(found.len() as u64),
             ..Page::default()
         };
         let mut bytes = 0;
