@@ -197,6 +197,55 @@ impl App {
         }
     }
 
+    /// Goes to the message that the selected one answers.
+    pub(super) fn go_to_quoted(&mut self) {
+        let Some((_, (message, _))) = self.selected_message() else {
+            return;
+        };
+        let Some(reply) = message.more.reply else {
+            return self.say(self.words.no_quote_here);
+        };
+        self.chat.came_from.push(message.id);
+        self.go_to_message(reply.id);
+    }
+
+    /// Goes back to the answer.
+    pub(super) fn go_back(&mut self) {
+        match self.chat.came_from.pop() {
+            Some(id) => self.go_to_message(id),
+            None => self.say(self.words.nothing_to_return_to),
+        }
+    }
+
+    fn go_to_message(&mut self, id: String) {
+        let Some(peer) = self.open.clone() else {
+            return;
+        };
+        let window = self.model.window(&peer);
+        let line = window.lines().iter().rev().find(|l| l.message.id == id);
+        match line.map(|l| l.key) {
+            Some(key) => {
+                self.chat.selected = Some(key);
+                self.reveal();
+            }
+            None => self.effects.push(Effect::Find(peer, id)),
+        }
+    }
+
+    /// The disk says where it is.
+    pub(super) fn placed(&mut self, peer: &Peer, n: Option<i64>) {
+        if self.open.as_ref() != Some(peer) {
+            return;
+        }
+        match n {
+            Some(n) => self.jump(peer, n),
+            None => {
+                self.chat.came_from.pop();
+                self.say(self.words.quoted_not_here);
+            }
+        }
+    }
+
     /// A friend's name or groups.
     fn rearrange(&mut self, act: &Act) {
         let (Act::Name(name, _) | Act::Groups(name, _)) = act else {

@@ -441,6 +441,20 @@ fn on_a_message(name: &str, key: &str) -> bool {
                 (_, did) => panic!("{name}: {did:?}"),
             }
         }
+        "quoted" | "return" => {
+            let mut stage = talking();
+            stage.hears_answer(BOB, "kept-2", "the answer");
+            let answer = stage.app.model.people[BOB].window.lines().len() - 1;
+            stage.press("Ctrl+Up");
+            stage.press(if name == "quoted" { key } else { "g" });
+            assert_eq!(at(&stage), Some(1));
+            if name == "return" {
+                stage.press(key);
+                assert_eq!(at(&stage), Some(answer));
+                stage.press(key);
+                assert_eq!(at(&stage), Some(answer), "there is nowhere to go");
+            }
+        }
         "save" | "stop" => {
             let mut stage = talking();
             stage.hears_file(BOB, "a.png");
