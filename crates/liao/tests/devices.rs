@@ -285,6 +285,8 @@ async fn who_does_not_read_what_is_in_no_archive_is_told_so_at_the_end() {
     server.add("bob", &[]);
     let mut anna = server.log_in("anna").await;
     let mut bob = server.log_in("bob").await;
+    // He is available before the first one is sent.
+    settle(&mut bob).await;
     // More than a mailbox and the buffers of the system hold.
     let filling = "x".repeat(16_000);
     for n in 0..2_000 {
