@@ -235,6 +235,43 @@ fn programs_that_talk_in_turn_chat_through_the_server_with_the_plain_client() {
 }
 
 #[test]
+fn at_a_terminal_who_writes_now_is_answered_not_who_wrote_before() {
+    let house = House::new("first");
+    let (mut alice, mut bob) = house.friends();
+    let port = house.port("SOCKETS").rsplit(':').next().unwrap().to_owned();
+    let mut tcp = tutorial("tcp_client.py", &port);
+    tcp.say("long ago");
+    alice.hears("long ago");
+    alice.say("@tcp-1@sockets.localhost yes");
+    tcp.hears("heard: yes");
+    alice.say("q");
+    assert_eq!(alice.code(), 0);
+    bob.say("@alice while you were away");
+    // A device that knows nothing yet: all of it comes out of the archive.
+    let mut command = Command::new("script");
+    let chat = format!(
+        "{} chat alice@localhost --plain --server {}",
+        env!("CARGO_BIN_EXE_liao"),
+        house.port("C2S")
+    );
+    command
+        .args(["-qfec", &chat, "/dev/null"])
+        .env("LC_ALL", "C.UTF-8")
+        .env("LIAO_PASSWORD", "a password");
+    command.env("XDG_DATA_HOME", house.folder.join("new"));
+    let mut terminal = programs::Program::start(&mut command);
+    terminal.hears("while you were away");
+    let mut udp = tutorial("udp_client.py", &port);
+    udp.say("is anybody there?");
+    let talk = terminal.hears("you talk to");
+    assert!(talk.contains("udp-2"), "{talk}");
+    terminal.say("here");
+    udp.hears("heard: here");
+    terminal.say("q");
+    assert_eq!(terminal.code(), 0);
+}
+
+#[test]
 fn a_network_that_is_cut_again_and_again_loses_doubles_and_reorders_nothing() {
     let house = House::new("cut");
     let (mut alice, mut bob) = house.friends();

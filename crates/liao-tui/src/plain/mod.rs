@@ -2,14 +2,14 @@
 
 mod acts;
 mod input;
+mod lists;
 mod show;
 
 use crate::app::lookup_words;
 use crate::commands::{self, Line, Place};
 use crate::i18n::{Lang, Words, fill};
-use crate::text;
 use liao_client::{
-    Command, Event, Failure, Link, Message, Model, Peer, State, Store, now_ms, random_id,
+    Command, Event, Failure, FileLink, Link, Message, Model, Peer, State, Store, now_ms, random_id,
 };
 use show::{Form, Screen};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -52,10 +52,16 @@ struct View {
     terminal: bool,
     model: Model,
     current: Option<Peer>,
+    started_ms: i64,
     /// Lines for the first who speaks.
     early: VecDeque<String>,
     /// The last message of each conversation, ours and theirs.
     latest: HashMap<(Peer, bool), String>,
+    /// Files under way.
+    files: Vec<String>,
+    /// The last file of each of the others.
+    given: HashMap<Peer, FileLink>,
+    progress_told: Instant,
     commands: VecDeque<Command>,
     on_the_way: HashSet<String>,
     told_kept: bool,
@@ -78,6 +84,7 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
     let words = Lang::detect(|name| std::env::var(name).ok()).words();
     let mut view = View {
         current: options.to.clone(),
+        started_ms: now_ms(),
         options,
         words,
         screen: Screen { form, words },
@@ -85,6 +92,9 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         model: Model::default(),
         early: VecDeque::new(),
         latest: HashMap::new(),
+        files: Vec::new(),
+        given: HashMap::new(),
+        progress_told: Instant::now(),
         commands: VecDeque::new(),
         on_the_way: HashSet::new(),
         told_kept: false,
@@ -212,13 +222,14 @@ impl View {
                 }
             }
         }
+        self.file_event(&event);
         if let Event::Message(message) = &event {
             let key = (message.peer.clone(), message.outgoing);
             self.latest.insert(key, message.id.clone());
         }
         match event {
             Event::Message(message) if !message.outgoing => {
-                self.heard(&message.peer, message.delayed);
+                self.heard(&message);
                 // What is on a person's screen is read; a program says itself what it has seen.
                 if self.terminal && !self.options.sockets {
                     let peer = message.peer;
@@ -240,6 +251,7 @@ impl View {
             {
                 self.failed |= matches!(state, State::Failed { .. });
                 self.on_the_way.remove(&id);
+                self.files.retain(|file| *file != id);
             }
             Event::Online { .. } => {
                 self.told_kept = false;
@@ -254,7 +266,7 @@ impl View {
     }
 
     /// Not everything that happens is worth a line.
-    fn is_news(&self, event: &Event) -> bool {
+    fn is_news(&mut self, event: &Event) -> bool {
         match event {
             Event::Contact(_) | Event::Typing { .. } => self.screen.form == Form::Json,
             Event::Presence {
@@ -269,6 +281,7 @@ impl View {
                         (p.available, p.show, &p.status) != (*available, *show, status)
                     })
             }
+            Event::Progress { done, of, .. } => self.tells_progress(*done, *of),
             Event::State {
                 state: State::Waiting { .. },
                 ..
@@ -277,9 +290,10 @@ impl View {
         }
     }
 
-    /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen.
-    /// What was said before is shown, but whoever says something now is the one to answer.
-    fn heard(&mut self, peer: &str, delayed: bool) {
+    /// The one who spoke is answered: in a pipe always, at a terminal if nobody was chosen. What was said before this
+    /// program ran is shown; whoever said it does not wait at the keyboard now.
+    fn heard(&mut self, message: &Message) {
+        let peer = message.peer.as_str();
         self.model.read(peer);
         if let Some((store, account)) = self
             .options
@@ -290,7 +304,10 @@ impl View {
         {
             self.say(&error.to_string());
         }
-        if self.terminal && (self.current.is_some() || delayed) {
+        if self.terminal && self.current.is_some() {
+            return;
+        }
+        if message.delayed && message.time_ms < self.started_ms {
             return;
         }
         // A program with an account names whom it means; a person answers whoever wrote first.
@@ -474,61 +491,6 @@ impl View {
         match self.find(name) {
             Ok(peer) => self.commands.push_back(command(peer)),
             Err(why) => self.wrong(&why),
-        }
-    }
-
-    fn who(&self) {
-        let people = self.model.list();
-        if people.is_empty() {
-            self.say(if self.options.sockets {
-                self.words.nobody_listed
-            } else {
-                self.words.no_friends
-            });
-        }
-        for person in people {
-            let peer = &person.contact.peer;
-            let state = match (person.requests, person.available, person.show) {
-                (true, ..) => self.words.asks_friend,
-                (_, true, None) => self.words.here,
-                (_, true, Some(_)) => self.words.away,
-                _ if person.contact.asked => self.words.asked_friend,
-                _ => self.words.not_here,
-            };
-            let mark = if self.current.as_ref() == Some(peer) {
-                ">"
-            } else {
-                " "
-            };
-            let name = self.model.name(peer);
-            let address = match &person.contact.groups[..] {
-                [address] if self.options.sockets => address,
-                _ => peer,
-            };
-            let address = if name == address {
-                String::new()
-            } else {
-                format!("  {address}")
-            };
-            let status = person
-                .status
-                .as_ref()
-                .map_or(String::new(), |s| format!("  {s}"));
-            self.say(&format!("{mark} {name}{address}  {state}{status}"));
-        }
-    }
-
-    fn help(&self) {
-        self.say(self.words.line_help);
-        let place = self.place();
-        let rows = commands::ALL.iter();
-        for row in rows.filter(|r| r.fits(place, commands::Form::Plain)) {
-            let other = match self.words.lang {
-                Lang::En => row.names[1],
-                Lang::Zh => row.names[0],
-            };
-            let (usage, other) = (text::pad(&row.usage(self.words), 42), text::pad(other, 8));
-            self.say(&format!("{usage} /{other} {}", (row.what)(self.words)));
         }
     }
 
