@@ -150,7 +150,7 @@ impl Reader {
         if self.scanner.is_between() {
             self.skip_space();
         }
-        if is_utf16(&self.buf) {
+        if !self.declared && is_utf16(&self.buf) {
             return Err(XmlError::NotUtf8.into());
         }
         if !self.declared && !self.buf.is_empty() {
@@ -433,6 +433,14 @@ mod tests {
             );
             let body = &frame.payload()[frame.children()[0].range.clone()];
             assert!(body.starts_with(b"<body>") && body.ends_with(b"</body>"));
+        }
+    }
+
+    #[test]
+    fn what_follows_a_declaration_is_the_same_however_the_bytes_are_cut() {
+        let bytes = b"<?xml version='1.0'?><\0";
+        for step in 1..=bytes.len() {
+            assert!(all(bytes, step).is_ok(), "step {step}");
         }
     }
 
