@@ -16,7 +16,7 @@ pub fn parse(text: &str) -> Result<Jid, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{Jid, parse};
 
     #[test]
     fn the_root_dot_is_no_part_of_the_domain_of_rfc7622_3_2() {
@@ -33,6 +33,8 @@ mod tests {
         }
         for text in ["x@a.example..", "x@.", ".", "./r", "x@a../r", ""] {
             assert!(parse(text).is_err(), "{text}");
+            // Callers may ask either first.
+            assert!(Jid::new(text).is_err(), "{text}");
         }
     }
 }
