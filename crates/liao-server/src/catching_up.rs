@@ -174,10 +174,9 @@ fn hand_out(state: &mut State, id: u64, row: &Archived, stanza: Option<&Stanza>)
     let share = share(state, session, row, stanza.filter(|_| meanwhile), delayed);
     if let Some(bytes) = share
         && state.offline.give(row.seq, id)
+        && let Some(session) = state.sessions.iter().find(|s| s.id == id)
     {
-        if let Some(session) = state.sessions.iter().find(|s| s.id == id) {
-            session.mailbox.push(bytes, Some(row.seq));
-        }
+        session.mailbox.push(bytes, Some(row.seq));
     }
     true
 }
