@@ -32,6 +32,7 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 crash: setup     ## the server is killed and loses its power, 50 times each, under load (minutes; LIAO_KILLS, LIAO_SEED)
 	LIAO_KILLS=$${LIAO_KILLS:-50} cargo test -p liao --test crash --locked -- --nocapture --test-threads 1
 	LIAO_STEPS=10000 cargo test -p liao-server --test store --locked -- --nocapture
+	LIAO_AWAY_S=$${LIAO_AWAY_S:-60} cargo test -p liao --test memory --locked
 
 demo: setup      ## a conversation over TCP, UDP and XMPP, played by the real program
 	cargo build --locked

@@ -11,9 +11,10 @@ mod store;
 pub mod xmpp;
 
 pub use backend::{
-    Backend, Command, Contact, Event, Failure, Inner, Link, Message, More, Older, Peer, Reaction,
-    Reply, Show, State, link,
+    Backend, Command, Contact, Event, Failure, FileLink, Inner, Link, Message, More, Older, Peer,
+    Reaction, Reply, Show, State, link,
 };
+pub use features::files::unpercent;
 pub use features::reply::quote;
 pub use features::{By, Change};
 pub use model::{Line, Lookup, Model, Person, Window};

@@ -108,10 +108,22 @@ impl Stanza {
                 _ => {}
             }
         }
-        if let Some(default) = outer_default.filter(|n| n != content) {
+        let foreign = outer_default.filter(|n| n != content);
+        if foreign.is_some() || stanza.has_prefixed(content) {
+            let default = foreign.unwrap_or(Cow::Borrowed(content));
             stanza.rewrite(&(String::new(), default));
         }
         Ok(stanza)
+    }
+
+    /// Whether a child in the content namespace has a prefix, which nobody may be sent (RFC 6120 section 4.8.5).
+    fn has_prefixed(&self, content: &str) -> bool {
+        self.children.iter().filter(|c| c.ns == content).any(|c| {
+            let tag = self.child_bytes(c).iter().skip(1);
+            let mut name =
+                tag.take_while(|b| !matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b'/' | b'>'));
+            name.any(|b| *b == b':')
+        })
     }
 
     /// An empty stanza.
@@ -167,6 +179,14 @@ impl Stanza {
     /// Sets `id`.
     pub fn id(mut self, id: Option<&str>) -> Stanza {
         self.id = id.map(str::to_owned);
+        self
+    }
+
+    /// Says its language, if it does not yet (RFC 6120 section 8.1.5).
+    pub fn in_language(mut self, lang: Option<&str>) -> Stanza {
+        if self.lang.is_none() {
+            self.lang = lang.map(str::to_owned);
+        }
         self
     }
 
@@ -518,6 +538,25 @@ mod tests {
         let again = Stanza::parse_bytes(&s.to_bytes()).unwrap();
         assert_eq!(again.text_of("body", ns::CLIENT).as_deref(), Some("hi"));
         assert!(again.get("x", "urn:d").unwrap().has_child("y", "urn:d"));
+    }
+
+    #[test]
+    fn what_is_of_the_content_namespace_leaves_without_a_prefix() {
+        for (header, bytes) in [
+            (
+                "xmlns='jabber:client' xmlns:c='jabber:client'",
+                "<c:message><c:body>hi</c:body></c:message>",
+            ),
+            (
+                "xmlns='jabber:client'",
+                "<message><c:body xmlns:c='jabber:client'>hi</c:body></message>",
+            ),
+        ] {
+            let s = stanza(header, bytes);
+            assert_eq!(s.text_of("body", ns::CLIENT).as_deref(), Some("hi"));
+            let out = String::from_utf8(s.to_bytes().to_vec()).unwrap();
+            assert!(out.contains("<body") && !out.contains("c:"), "{out}");
+        }
     }
 
     #[test]

@@ -148,6 +148,9 @@ impl Reader {
         if self.scanner.is_between() {
             self.skip_space();
         }
+        if is_utf16(&self.buf) {
+            return Err(XmlError::NotUtf8.into());
+        }
         if !self.declared && !self.buf.is_empty() {
             let n = self.buf.len().min(DECLARATION.len());
             if self.buf[..n] == DECLARATION[..n] {
@@ -315,6 +318,11 @@ fn check_declaration(body: &[u8]) -> Result<(), StreamError> {
     Ok(())
 }
 
+/// UTF-16 by its byte order mark, or by the zero in its first character `<` (RFC 6120 section 11.6).
+fn is_utf16(start: &[u8]) -> bool {
+    matches!(start, [0xFE | 0xFF | 0, ..] | [b'<', 0, ..])
+}
+
 fn header_attrs(header: &Header) -> String {
     let mut out = String::new();
     let pairs = [
@@ -467,6 +475,12 @@ mod tests {
                 .condition(),
             "unsupported-encoding"
         );
+        for utf16 in [b"\xFF\xFE<\0", b"\xFE\xFF\0<", b"<\0?\0", b"\0<\0?"] {
+            for step in [1, 4] {
+                let error = all(utf16, step).unwrap_err();
+                assert_eq!(error.condition(), "unsupported-encoding");
+            }
+        }
         let mut bytes = OPEN.as_bytes().to_vec();
         bytes.extend_from_slice(b"<message>\xC3\x28</message>");
         assert_eq!(

@@ -335,8 +335,11 @@ fn send(cx: &mut Cx<'_>, session: u64, mut stanza: Stanza) {
     };
     stanza.from = Some(full.into());
     if let Err(error) = check_iq(&stanza) {
-        let answer = stanza.error(&error);
-        cx.deliver(session, answer.to_bytes());
+        // Section 8.3.1, rule 8: what is an answer itself is dropped.
+        if !stanza.is_answer() {
+            let answer = stanza.error(&error);
+            cx.deliver(session, answer.to_bytes());
+        }
         return;
     }
     for module in modules::ALL {

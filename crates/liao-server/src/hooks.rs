@@ -94,6 +94,8 @@ pub enum SessionChange {
     Bound(u64),
     /// The connection is gone; the session is still listed.
     Ending(u64),
+    /// It became available, with whatever priority (RFC 6121 section 4.2).
+    Available(u64),
     /// It became able to get messages: available, with a priority of 0 or more.
     Reachable(u64),
 }

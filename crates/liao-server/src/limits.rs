@@ -31,8 +31,11 @@ pub const MAILBOX_BYTES: usize = 2 * 1024 * 1024;
 /// What reaches a session out of the archive within so many milliseconds, and came while the session was there, is not
 /// called delayed (XEP-0203): it only went round a page that was being read.
 pub const LIVE_MS: i64 = 5_000;
-/// Bytes of a session's own stanzas that are being worked on; then its socket is not read.
-pub const IN_FLIGHT_BYTES: usize = 1024 * 1024;
+/// Bytes of a session's own stanzas that are being worked on; then its socket is not read. It is what stands before
+/// another's message when somebody floods: so a flood is slowed to the disk's speed and the others hardly notice.
+pub const IN_FLIGHT_BYTES: usize = 64 * 1024;
+/// Bytes that wait on each side of a BOSH session (XEP-0124).
+pub const BOSH_BYTES: usize = 1024 * 1024;
 /// Contacts in one roster.
 pub const ROSTER_SIZE: usize = 5_000;
 /// Bytes of a name or a group in a roster (RFC 6121 section 2.3.3 leaves the bound to the server).
@@ -69,6 +72,8 @@ pub const IDLE_USER_S: u64 = 600;
 pub const REPORT_MESSAGES: usize = 50;
 /// Removed contacts that are remembered, for clients that were away (RFC 6121 section 2.6.3); then they get the whole list.
 pub const ROSTER_REMOVED: usize = 100;
+/// Bytes of a stream's language, which is written on each stanza; the longest in use have 35 (RFC 5646 section 4.4.1).
+pub const LANGUAGE_BYTES: usize = 64;
 /// Resources of one account at once.
 pub const RESOURCES_PER_ACCOUNT: usize = 50;
 /// Addresses to which one session may have sent directed presence (RFC 6121 section 4.6).

@@ -14,7 +14,7 @@ use crate::shard;
 use crate::store::{CommitError, Committed, Page, Store};
 use crate::streams::Streams;
 use liao_proto::jid::{BareJid, Jid};
-use liao_proto::stanza::{ErrorKind, Stanza};
+use liao_proto::stanza::{ErrorKind, Kind, Stanza};
 use liao_proto::xep::invite;
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -199,7 +199,10 @@ impl Server {
             }
             return;
         }
-        if !stanza.is_answer() && stanza.kind != liao_proto::stanza::Kind::Presence {
+        // Nobody waits for an answer to a goodbye, and probes are the server's own.
+        let silent = stanza.kind == Kind::Presence
+            && matches!(stanza.type_str(), "unavailable" | "probe" | "unsubscribed");
+        if !stanza.is_answer() && !silent {
             self.route(stanza.error(&ErrorKind::REMOTE_SERVER_NOT_FOUND), credit);
         }
     }

@@ -42,6 +42,8 @@ pub struct Resume {
     pub wire: Wire,
     /// Where it comes from.
     pub peer: SocketAddr,
+    /// Its stream's language.
+    pub lang: Option<Box<str>>,
     /// What the client has handled.
     pub h: u32,
     /// What the answer stands in.
@@ -75,7 +77,7 @@ impl Enable {
     }
 }
 
-/// How a session begins that was bound inline (XEP-0386 section 3.2).
+/// How a session begins; all but the language is for one that was bound inline (XEP-0386 section 3.2).
 #[derive(Default)]
 pub struct Start {
     /// Stream management from the first stanza (XEP-0198 section 9.1).
@@ -84,6 +86,8 @@ pub struct Start {
     pub around: Around,
     /// The stream features after it.
     pub features: String,
+    /// The stream's language.
+    pub lang: Option<Box<str>>,
 }
 
 fn carrier(wire: &Wire) -> &'static str {
@@ -120,6 +124,7 @@ pub fn run(
         full,
         mailbox,
         peer,
+        lang: None,
         acks: None,
         resume,
         resumes,
@@ -185,6 +190,8 @@ struct Session {
     full: FullJid,
     mailbox: Arc<Mailbox>,
     peer: SocketAddr,
+    /// What a stanza is in that does not say it (RFC 6120 section 8.1.5).
+    lang: Option<Box<str>>,
     /// Stream management, once it is enabled.
     acks: Option<Acks>,
     /// Boxed: a channel has room for 32 from its start.
@@ -219,6 +226,7 @@ impl Session {
 
     /// Says what was bound inline; in the classic way that is said already.
     fn begin(&mut self, start: Start) {
+        self.lang = start.lang;
         let enabled = start.enable.map(|enable| self.enable(&enable));
         let (Around { before, after }, enabled) = (start.around, enabled.unwrap_or_default());
         for text in [format!("{before}{enabled}{after}"), start.features] {
@@ -291,6 +299,7 @@ impl Session {
             tokio::spawn(farewell_owned(old));
         }
         (self.peer, self.held) = (resume.peer, Some(resume.held));
+        self.lang = resume.lang;
         (self.heard, self.stuck) = (Instant::now(), None);
         self.note();
         let (handled, _) = self.mailbox.handled();
@@ -583,7 +592,7 @@ impl Session {
         );
         let answerable = !matches!(frame.attr("type"), Some("error" | "result"));
         let stanza = match Stanza::from_frame(frame) {
-            Ok(stanza) => stanza,
+            Ok(stanza) => stanza.in_language(self.lang.as_deref()),
             Err(StanzaError::Jid(_)) if bad_to.is_some() => {
                 // RFC 6120 section 8.1.1.1 and 8.3.3.8.
                 if answerable {

@@ -93,6 +93,12 @@ pub enum Act {
     React(Option<String>),
     /// Shake their window.
     Nudge,
+    /// Give them a file.
+    File(String),
+    /// Fetch and keep their last file.
+    SaveFile,
+    /// Stop the files that are under way.
+    StopFiles,
     /// Hear nothing of somebody any more, or again.
     Block(String, bool),
 }
@@ -146,6 +152,7 @@ impl Row {
             ("TEXT", words.a_text),
             ("WORDS", words.a_words),
             ("NUMBER", words.a_number),
+            ("PATH", words.a_path),
         ] {
             arguments = arguments.replace(sign, word);
         }
@@ -326,6 +333,30 @@ pub static ALL: &[Row] = &[
         parse: |t| one(t).map(|t| Line::Act(Act::Block(t, false))),
     },
     Row {
+        names: ["file", "文件"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "PATH",
+        what: |w| w.c_file,
+        parse: |t| one(t).map(|t| Line::Act(Act::File(t))),
+    },
+    Row {
+        names: ["save", "保存"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "",
+        what: |w| w.c_save,
+        parse: |_| Some(Line::Act(Act::SaveFile)),
+    },
+    Row {
+        names: ["stop", "停止"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "",
+        what: |w| w.c_stop,
+        parse: |_| Some(Line::Act(Act::StopFiles)),
+    },
+    Row {
         names: ["search", "搜索"],
         place: Place::Account,
         form: Form::Any,
@@ -454,6 +485,19 @@ pub fn complaint(line: &Line, words: &Words) -> Option<String> {
         Line::Usage(row) => Some(fill(words.it_goes_like, &[&row.usage(words)])),
         _ => None,
     }
+}
+
+/// A command's name in a language, by its English one.
+pub fn name_of(name: &'static str, lang: Lang) -> &'static str {
+    let row = ALL.iter().find(|r| r.names[0] == name);
+    row.map_or(name, |r| r.name(lang))
+}
+
+/// What is written of the path that a command is about.
+pub fn path_argument(before: &str) -> Option<&str> {
+    let (command, rest) = before.strip_prefix('/')?.split_once(' ')?;
+    let row = ALL.iter().find(|r| r.names.contains(&command))?;
+    (row.arguments == "PATH").then(|| rest.trim_start())
 }
 
 /// The names of commands that begin so, in the order of the table.

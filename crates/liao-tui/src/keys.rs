@@ -92,6 +92,9 @@ pub enum Action {
     Sockets,
     PasteSend,
     PasteEdit,
+    PasteFile,
+    Save,
+    Stop,
 }
 
 /// One row.
@@ -180,6 +183,8 @@ pub static ALL: &[Row] = rows! {
     Message  "edit"          Edit          ["e"]                               k_edit;
     Message  "recall"        Recall        ["d"]                               k_recall;
     Message  "react"         React         ["="]                               k_react;
+    Message  "save"          Save          ["w"]                               k_save;
+    Message  "stop"          Stop          ["x"]                               k_stop;
     Message  "again"         Again         ["s"]                               k_again;
 
     Choice   "choose"        Open          ["Enter"]                           k_choose;
@@ -214,6 +219,7 @@ pub static ALL: &[Row] = rows! {
 
     Question "paste-send"    PasteSend     ["s", "Enter"]                      k_paste_send;
     Question "paste-edit"    PasteEdit     ["e"]                               k_paste_edit;
+    Question "paste-file"    PasteFile     ["f"]                               k_paste_file;
     Question "cancel"        Back          ["Esc", "c"]                        k_back;
 };
 

@@ -145,3 +145,43 @@ fn nudges_are_rare_and_who_is_blocked_is_not_heard() {
     alice.say("and now?");
     assert_eq!(said(&bob)["text"], "and now?");
 }
+
+#[test]
+fn a_file_goes_to_the_server_and_its_address_to_the_friend() {
+    let house = House::new("acts-file");
+    let (mut alice, mut bob) = friends(&house);
+    let path = house.folder.join("汉字 picture.png");
+    let content: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    std::fs::write(&path, &content).unwrap();
+    alice.say(&format!("/file {}", path.display()));
+    loop {
+        let progress = event(&alice, "progress");
+        assert_eq!(progress["of"], 3_000_000);
+        if progress["done"] == 3_000_000 {
+            break;
+        }
+    }
+    let file = said(&bob)["file"].clone();
+    assert_eq!(file["name"], "汉字 picture.png");
+    assert_eq!(file["size"], 3_000_000);
+    // The second of the same name has a number.
+    for name in ["汉字 picture.png", "汉字 picture (2).png"] {
+        bob.say("/save");
+        let saved = event(&bob, "saved");
+        let path = std::path::PathBuf::from(saved["path"].as_str().unwrap());
+        assert!(path.ends_with(name), "{saved}");
+        assert!(std::fs::read(&path).unwrap() == content, "every byte");
+    }
+    alice.hears("\"state\":\"delivered\"");
+    // What cannot be given says why, and nothing is said to anyone.
+    for (path, why) in [
+        ("/nowhere/at all", "No such file"),
+        ("/dev/null", "no file"),
+    ] {
+        bob.say(&format!("/file {path}"));
+        let refused = bob.hears("\"state\":\"failed\"");
+        assert!(refused.contains(why), "{refused}");
+    }
+    bob.say("still here");
+    assert_eq!(said(&alice)["text"], "still here");
+}

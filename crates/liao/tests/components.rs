@@ -292,6 +292,62 @@ async fn a_component_speaks_for_its_own_name_only() {
     }
 }
 
+async fn is_contact(anna: &mut Client, bot: &mut Component, subscription: &str) {
+    // What was sent before has come when this has.
+    bot.send("<message from='echo@bot.localhost' to='anna@localhost' type='chat'><body>now</body></message>").await;
+    anna.hears("now").await;
+    anna.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>")
+        .await;
+    let roster = anna.until(|f| f.attr("id") == Some("roster")).await;
+    let roster = text(&roster);
+    assert!(
+        roster.contains(&format!("subscription='{subscription}'")),
+        "{roster}"
+    );
+}
+
+/// 8.5.1 probe to nobody (RFC 6121): answered with the probe's id, as for a stranger (section 4.3.2, rule 1).
+/// 8.5.3.2.2 subscribed, unsubscribe, unsubscribed, no match: ignored.
+/// Section 4.3.1: a probe leaves this server with the bare address.
+#[tokio::test]
+async fn rfc_6121_what_another_server_would_send() {
+    let server = Server::start("component-presence", CONFIG);
+    server.add("anna", &[]);
+    let mut anna = server.log_in("anna").await;
+    let mut bot = Component::connect(&server).await;
+    for name in ["nobody", "anna"] {
+        bot.send(&format!(
+            "<presence type='probe' id='{name}' from='echo@bot.localhost/x' to='{name}@localhost'/>"
+        ))
+        .await;
+        let answer = bot.next().await;
+        let attr = |name| answer.attr(name).map(str::to_owned);
+        assert_eq!(attr("type").as_deref(), Some("unsubscribed"), "{name}");
+        assert_eq!(attr("id").as_deref(), Some(name));
+        assert_eq!(attr("from"), Some(format!("{name}@localhost")));
+        assert_eq!(attr("to").as_deref(), Some("echo@bot.localhost"));
+    }
+    anna.send("<presence type='subscribe' to='echo@bot.localhost'/>")
+        .await;
+    assert_eq!(bot.next().await.attr("type"), Some("subscribe"));
+    let from_echo = |type_: &str, to: &str| {
+        format!("<presence from='echo@bot.localhost' to='anna@localhost{to}' type='{type_}'/>")
+    };
+    bot.send(&from_echo("subscribed", "/no-such")).await;
+    is_contact(&mut anna, &mut bot, "none").await;
+    bot.send(&from_echo("subscribed", "")).await;
+    is_contact(&mut anna, &mut bot, "to").await;
+    for type_ in ["unsubscribed", "unsubscribe"] {
+        bot.send(&from_echo(type_, "/no-such")).await;
+    }
+    is_contact(&mut anna, &mut bot, "to").await;
+    let _again = server.log_in("anna").await;
+    let probe = bot.next().await;
+    assert_eq!(probe.attr("type"), Some("probe"));
+    assert_eq!(probe.attr("from"), Some("anna@localhost"));
+}
+
+/// 8.3.3.17 remote-server-timeout (RFC 6120 section 10.4.3), and 8.3.3.18 when it reads too slowly.
 #[tokio::test]
 async fn what_a_component_does_not_get_is_answered() {
     let server = Server::start("component-absent", CONFIG);

@@ -21,6 +21,14 @@ impl Node {
             Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
                 self.change(command).await;
             }
+            Command::SendFile { id, .. } => {
+                let why = "direct mode carries words only; `liao chat` carries files".to_owned();
+                self.failed(id, why).await;
+            }
+            Command::SaveFile { id, .. } => {
+                let saved = Err("there are no files in direct mode".to_owned());
+                self.tell(Event::Saved { id, saved }).await;
+            }
             Command::Nudge { to } => self.nudge(&to).await,
             Command::Typing { to, composing } => {
                 if self.lets_know("tell_typing") {
@@ -55,7 +63,7 @@ impl Node {
                     self.tell_read(&key).await;
                 }
             }
-            Command::Finish | Command::Quit { .. } => {}
+            Command::CancelFile { .. } | Command::Finish | Command::Quit { .. } => {}
         }
     }
 

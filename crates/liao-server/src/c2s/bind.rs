@@ -99,7 +99,11 @@ impl Connection {
             resource: request.get_child("resource", ns::BIND).map(Element::text),
             ..Wanted::default()
         };
-        match self.take_place(&user, wanted, Start::default()).await {
+        let start = Start {
+            lang: self.lang.clone(),
+            ..Start::default()
+        };
+        match self.take_place(&user, wanted, start).await {
             Ok((bound, _)) => {
                 let mut jid = Element::bare("jid", ns::BIND);
                 jid.append_text(bound.full.as_str());
@@ -136,6 +140,7 @@ impl Connection {
         };
         let start = Start {
             enable: enable.map(|e| Enable::read(e.attr("resume"), e.attr("max"))),
+            lang: self.lang.clone(),
             ..Start::default()
         };
         let (bound, answers) = match self.take_place(user, wanted, start).await {

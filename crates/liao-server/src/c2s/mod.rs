@@ -62,6 +62,8 @@ struct Connection {
     peer: Peer,
     /// Whom the stream header named.
     from: Option<BareJid>,
+    /// The language that it named: that of every stanza without one.
+    lang: Option<Box<str>>,
     user: Option<BareJid>,
     ticket: Ticket,
     tries: u32,
@@ -75,6 +77,7 @@ pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>
         tls,
         peer,
         from: None,
+        lang: None,
         user: None,
         ticket: Ticket::default(),
         tries: 0,
@@ -85,16 +88,28 @@ pub async fn serve(server: Arc<Server>, wire: Wire, peer: Peer, tls: Option<Tls>
         Ok(bound) => bound,
         Err(_) => Err(Stop::Error("connection-timeout", "log in sooner")),
     };
-    let Connection { server, wire, .. } = connection;
+    let Connection {
+        server,
+        mut wire,
+        lang,
+        ..
+    } = connection;
     match bound {
         Ok(bound) => Box::pin(session::run(server, wire, bound, peer.address)).await,
-        Err(Stop::Error(condition, text)) => Box::pin(farewell(wire, condition, text)).await,
+        Err(Stop::Error(condition, text)) => {
+            if !wire.is_open() {
+                // Section 4.9.1.2: an error before the header still needs one around it.
+                wire.queue_open(&header(&server, Some(VERSION)));
+            }
+            Box::pin(farewell(wire, condition, text)).await;
+        }
         Err(Stop::Resume(handover)) => {
             let (held, released) = tokio::sync::oneshot::channel();
             let Handover { session, h, around } = *handover;
             let resume = Box::new(Resume {
                 wire,
                 peer: peer.address,
+                lang,
                 h,
                 around,
                 held,
@@ -121,17 +136,36 @@ pub fn failed(condition: &str, h: Option<u32>) -> String {
     )
 }
 
+/// The version of XMPP that is spoken here.
+const VERSION: &str = "1.0";
+
+/// A response stream header (section 4.7). What people may read in errors is in English (section 4.7.4).
+fn header(server: &Server, version: Option<&str>) -> Header {
+    Header {
+        from: Some(server.domain.to_string()),
+        id: Some(random_id()),
+        version: version.map(str::to_owned),
+        lang: Some("en".into()),
+        content_ns: ns::CLIENT.into(),
+        ..Header::default()
+    }
+}
+
+/// Whether it is 1.0 or later: what is newer can be told apart by our answer (section 4.7.5).
+fn is_spoken(version: &str) -> bool {
+    let major = version.split('.').next().unwrap_or_default();
+    major.parse::<u32>().is_ok_and(|major| major >= 1)
+}
+
+/// A language as it can be written on each stanza (section 4.7.4).
+fn is_language(tag: &str) -> bool {
+    let fits = (1..=limits::LANGUAGE_BYTES).contains(&tag.len());
+    fits && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 /// Sends a stream error and closes (RFC 6120 section 4.9.1).
 pub async fn farewell(mut wire: Wire, condition: &str, text: &str) {
     tracing::debug!(condition, text, "stream error");
-    if !wire.is_open() {
-        // Section 4.9.1.2: an error before the header still needs one around it.
-        wire.queue_open(&Header {
-            id: Some(random_id()),
-            version: Some("1.0".into()),
-            ..Header::default()
-        });
-    }
     wire.queue(error_element(condition, text).as_bytes());
     wire.queue_close();
     let _ = timeout(Duration::from_secs(limits::SHUTDOWN_S), async {
@@ -165,15 +199,14 @@ impl Connection {
 
     /// RFC 6120 sections 4.7 (attributes) and 4.3.2 (features).
     fn opened(&mut self, header: Header) -> Result<(), Stop> {
-        let answer = Header {
-            from: Some(self.server.domain.to_string()),
+        let version = header.version.as_deref();
+        let answer = self::header(&self.server, version.map(|_| VERSION));
+        self.wire.queue_open(&Header {
             to: header.from.clone(),
-            id: Some(random_id()),
-            version: Some("1.0".into()),
-            lang: Some(header.lang.clone().unwrap_or_else(|| "en".into())),
-            content_ns: ns::CLIENT.into(),
-        };
-        self.wire.queue_open(&answer);
+            ..answer
+        });
+        let lang = header.lang.as_deref().filter(|l| is_language(l));
+        self.lang = lang.map(Into::into);
         if !self.wire.is_websocket() && header.content_ns != ns::CLIENT {
             return Err(Stop::Error(
                 "invalid-namespace",
@@ -182,7 +215,7 @@ impl Connection {
         }
         self.from = match header.from.as_deref().map(BareJid::new) {
             None => None,
-            Some(Ok(from)) if from.domain() == self.server.domain.domain() => Some(from),
+            Some(Ok(from)) if self.may_be(&from) => Some(from),
             // Section 4.9.3.9, XEP-0388 section 2.1.
             Some(_) => {
                 return Err(Stop::Error(
@@ -196,11 +229,7 @@ impl Connection {
             Some(Ok(to)) if to == self.server.domain => {}
             Some(_) => return Err(Stop::Error("host-unknown", "no such domain is served here")),
         }
-        if header
-            .version
-            .as_deref()
-            .is_none_or(|v| v.split('.').next() != Some("1"))
-        {
+        if !version.is_some_and(is_spoken) {
             return Err(Stop::Error(
                 "unsupported-version",
                 "XMPP 1.0 is spoken here",
@@ -212,6 +241,14 @@ impl Connection {
         };
         self.wire.queue(features.as_bytes());
         Ok(())
+    }
+
+    /// Whether a stream header may come from this address: one of ours, and after the login one's own.
+    fn may_be(&self, from: &BareJid) -> bool {
+        match &self.user {
+            Some(user) => from == user,
+            None => from.domain() == self.server.domain.domain(),
+        }
     }
 
     async fn element(&mut self, frame: Frame) -> Result<Option<Bound>, Stop> {

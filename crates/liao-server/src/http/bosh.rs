@@ -108,7 +108,7 @@ impl Session {
             inner.reader.take().into_iter().for_each(Waker::wake);
         }
         inner.writer.take().into_iter().for_each(Waker::wake);
-        if inner.bytes > limits::IN_FLIGHT_BYTES {
+        if inner.bytes > limits::BOSH_BYTES {
             inner.exchange.fill();
         }
     }
@@ -289,7 +289,7 @@ impl Stream for Carrier {
             return Poll::Pending;
         };
         inner.bytes -= element.len();
-        if inner.bytes <= limits::IN_FLIGHT_BYTES {
+        if inner.bytes <= limits::BOSH_BYTES {
             let all = inner.exchange.drained(self.session.now_ms());
             self.session.act(&mut inner, all);
         }
@@ -304,7 +304,7 @@ impl Sink<String> for Carrier {
         if inner.over {
             return Poll::Ready(Err(WireError::Closed));
         }
-        if inner.exchange.waiting_bytes() > limits::IN_FLIGHT_BYTES {
+        if inner.exchange.waiting_bytes() > limits::BOSH_BYTES {
             inner.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }

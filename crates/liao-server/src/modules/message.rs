@@ -129,6 +129,7 @@ fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
         (_, Some(session)) => keep_or_give(cx, stanza, vec![session]),
         // Section 8.5.3.2.1: what was for one resource alone. Chat goes on with the others.
         ("normal", None) if to.is_some() => {
+            copy_to_sender(cx, stanza, None);
             cx.route(stanza.error(&ErrorKind::SERVICE_UNAVAILABLE));
         }
         ("normal" | "chat", None) => {

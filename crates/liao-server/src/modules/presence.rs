@@ -4,6 +4,7 @@ use crate::engines::presence as engine;
 use crate::entity::Behind;
 use crate::hooks::{Cx, Flow, Module, SessionChange, Spec};
 use crate::limits;
+use crate::server::is_local;
 use liao_proto::jid::Jid;
 use liao_proto::ns;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza};
@@ -28,7 +29,7 @@ impl Module for Presence {
         }
         match (stanza.type_.as_deref(), stanza.to.is_some()) {
             (None, false) => available(cx, session, stanza),
-            (Some("unavailable"), false) => engine::leave(cx, session, Some(stanza)),
+            (Some("unavailable"), false) => unavailable(cx, session, stanza),
             (None | Some("unavailable"), true) => directed(cx, session, stanza),
             (Some("probe" | "error"), true) => cx.route(stanza.clone()),
             (Some("probe" | "error"), false) => {}
@@ -45,8 +46,11 @@ impl Module for Presence {
         if stanza.kind != Kind::Presence {
             return Flow::Continue;
         }
-        if cx.entity.behind == Behind::Account {
-            deliver(cx, stanza);
+        match cx.entity.behind {
+            Behind::Account => deliver(cx, stanza),
+            // Section 4.3.2, rule 1.
+            Behind::Nobody if stanza.type_str() == "probe" => engine::deny(cx, stanza),
+            _ => {}
         }
         Flow::Done
     }
@@ -58,11 +62,22 @@ impl Module for Presence {
     }
 }
 
-/// Section 4.7.2.3: from -128 to 127, 0 if absent.
+/// Section 4.7.2.3: one, from -128 to 127, 0 if absent.
 fn priority(stanza: &Stanza) -> Result<i8, ErrorKind> {
+    let all = stanza.children().iter();
+    if all
+        .filter(|c| c.name == "priority" && c.ns == ns::CLIENT)
+        .count()
+        > 1
+    {
+        return Err(ErrorKind::BAD_REQUEST.with_text("one priority is enough"));
+    }
     match stanza.text_of("priority", ns::CLIENT) {
         None => Ok(0),
-        Some(text) => text.trim().parse().map_err(|_| ErrorKind::BAD_REQUEST),
+        Some(text) => text
+            .trim()
+            .parse()
+            .map_err(|_| ErrorKind::BAD_REQUEST.with_text("a priority is from -128 to 127")),
     }
 }
 
@@ -84,7 +99,15 @@ fn available(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
     let full: Jid = s.full.clone().into();
     if initial {
         for contact in engine::watched(cx) {
-            cx.route(Stanza::presence("probe").from(full.clone()).to(contact));
+            let contact = Jid::from(contact);
+            // Section 4.3.1: from the bare address; within this server it is only a question of its own, and the
+            // answer is for the one who has just come.
+            let from = if is_local(cx.server, &contact) {
+                full.clone()
+            } else {
+                cx.entity.bare.clone().into()
+            };
+            cx.route(Stanza::presence("probe").from(from).to(contact));
         }
         let others: Vec<Stanza> = cx
             .entity
@@ -98,10 +121,26 @@ fn available(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
         }
     }
     engine::broadcast(cx, stanza);
-    if !was_reachable && priority >= 0 {
+    let changes = [
+        initial.then_some(SessionChange::Available(session)),
+        (!was_reachable && priority >= 0).then_some(SessionChange::Reachable(session)),
+    ];
+    for change in changes.into_iter().flatten() {
         for module in super::ALL {
-            module.on_session(cx, SessionChange::Reachable(session));
+            module.on_session(cx, change);
         }
+    }
+}
+
+/// Section 4.5.2: whoever says it hears it, too.
+fn unavailable(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
+    let Some(s) = cx.entity.session(session) else {
+        return;
+    };
+    let (was, full) = (s.presence.is_some(), s.full.clone());
+    engine::leave(cx, session, Some(stanza));
+    if was {
+        cx.deliver(session, stanza.clone().to(full).to_bytes());
     }
 }
 
@@ -125,17 +164,15 @@ fn directed(cx: &mut Cx<'_>, session: u64, stanza: &Stanza) {
 /// Section 8.5: to all available resources, or to the one named; probes are answered by the account (4.3.2).
 fn deliver(cx: &mut Cx<'_>, stanza: &Stanza) {
     let Some(from) = &stanza.from else { return };
-    if stanza.type_.as_deref() == Some("probe") {
-        let bare = from.to_bare();
-        if bare == cx.entity.bare || cx.entity.roster.get(&bare).is_some_and(|c| c.from) {
-            engine::tell(cx, from);
-        } else {
-            let no = Stanza::presence("unsubscribed")
-                .from(cx.entity.bare.clone())
-                .to(bare);
-            cx.route(no);
+    match stanza.type_str() {
+        "probe" => return engine::answer(cx, stanza, from),
+        // Section 4.6.1: who is gone need not be told that we are.
+        "unavailable" => {
+            for session in &mut cx.entity.sessions {
+                session.directed.retain(|to| to != from);
+            }
         }
-        return;
+        _ => {}
     }
     let to = stanza.to.as_ref().filter(|to| to.is_full());
     let targets: Vec<u64> = match to {

@@ -67,7 +67,7 @@ impl Module for Subscription {
 
     fn on_session(&self, cx: &mut Cx<'_>, change: SessionChange) {
         // Section 3.1.3: an unanswered request is shown to each resource that becomes available.
-        let SessionChange::Reachable(session) = change else {
+        let SessionChange::Available(session) = change else {
             return;
         };
         let waiting: Vec<String> = cx

@@ -5,7 +5,6 @@ use crate::commands::{Act, Place as Talk};
 use crate::composer::Composer;
 use crate::emoji;
 use crate::i18n::fill;
-use crate::text;
 use liao_client::{Command, Message, Peer, Reply, random_id};
 
 /// What the words under way are for.
@@ -34,7 +33,7 @@ impl App {
             What::Edit => self.words.about_edit,
             What::React => self.words.about_react,
         };
-        Some(fill(words, &[&text::one_line(&about.message.text)]))
+        Some(fill(words, &[&self.one_line(&about.message)]))
     }
 
     /// The next words are about the selected message.
@@ -47,7 +46,7 @@ impl App {
     fn about_message(&mut self, what: What, message: Message) {
         if self.talk == Talk::Sockets
             || message.more.recalled
-            || (what == What::Edit && !message.outgoing)
+            || (what == What::Edit && (!message.outgoing || message.more.file.is_some()))
         {
             return self.say(self.words.nothing_to_change);
         }
@@ -67,11 +66,14 @@ impl App {
 
     /// The newest message of ours, or of the other side.
     fn newest(&self, outgoing: bool) -> Option<Message> {
+        self.newest_like(|m| m.outgoing == outgoing && !m.more.recalled)
+    }
+
+    /// The newest message of which something is true.
+    pub(super) fn newest_like(&self, fits: impl Fn(&Message) -> bool) -> Option<Message> {
         let person = self.model.people.get(self.open.as_ref()?)?;
         let mut lines = person.window.lines().iter().rev().map(|l| &l.message);
-        lines
-            .find(|m| m.outgoing == outgoing && !m.more.recalled)
-            .cloned()
+        lines.find(|m| fits(m)).cloned()
     }
 
     /// Other words for what we said last.
@@ -173,6 +175,9 @@ impl App {
                     false => Command::Unblock { peer },
                 }));
             }),
+            (Act::File(path), ..) => self.give(&crate::os::path(&path), false),
+            (Act::SaveFile, ..) => self.save_newest(),
+            (Act::StopFiles, ..) => self.stop_files(),
             (Act::Nudge, ..) => match open {
                 Some(to) => self.effects.push(Effect::Command(Command::Nudge { to })),
                 None => self.wrong(self.words.to_whom),

@@ -186,7 +186,7 @@ impl App {
         let name = text::one_line(self.model.name(&message.peer));
         let words = match self.notify {
             Notify::Hide => self.words.wrote.to_owned(),
-            _ => text::fit(&text::one_line(&message.text), 120),
+            _ => text::fit(&self.one_line(message), 120),
         };
         if !here {
             self.say(format!("{name}: {}", text::fit(&words, 60)));
@@ -248,7 +248,9 @@ impl App {
         };
         if matches!(line.1, State::Failed { .. }) {
             self.chat.selected = None;
-            self.send(peer, line.0.text);
+            if !self.give_again(&line.0) {
+                self.send(peer, line.0.text);
+            }
         } else {
             self.say(self.words.said_not_sent);
         }
@@ -472,9 +474,17 @@ impl App {
         }
     }
 
-    /// What stands for a message in one line.
+    /// The words of a message in one line; of a file its name.
+    pub fn one_line(&self, message: &Message) -> String {
+        match &message.more.file {
+            Some(file) => text::file(file),
+            None => text::one_line(&message.text),
+        }
+    }
+
+    /// What stands for a message in one line, and whose it is.
     pub fn preview(&self, message: &Message) -> String {
-        let words = text::one_line(&message.text);
+        let words = self.one_line(message);
         if message.outgoing {
             fill("{0}: {1}", &[self.words.me, &words])
         } else {

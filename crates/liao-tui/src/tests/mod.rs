@@ -113,6 +113,19 @@ impl Stage {
         self.event(Event::Message(message));
     }
 
+    /// Somebody gives a file.
+    pub fn hears_file(&mut self, peer: &str, name: &str) {
+        self.hears(peer, &format!("https://files.example/{name}"));
+        let mut message = self.disk.last().unwrap().message.clone();
+        message.more.file = Some(Box::new(liao_client::FileLink {
+            url: message.text.clone(),
+            name: name.into(),
+            size: Some(2_500_000),
+        }));
+        self.disk.last_mut().unwrap().message = message.clone();
+        self.event(Event::Changed(message));
+    }
+
     pub fn event(&mut self, event: Event) {
         self.input(Input::Event(event));
     }

@@ -99,7 +99,8 @@ pub fn matches(expected: &Element, got: &Element, variables: &mut Variables) -> 
     }
 }
 
-fn attr(element: &Element, name: &str) -> Option<String> {
+/// An attribute by its local name.
+pub fn attr(element: &Element, name: &str) -> Option<String> {
     let mut all = element.attrs().iter();
     all.find(|((_, n), _)| **n == *name)
         .map(|(_, v)| v.to_owned())

@@ -53,6 +53,10 @@ pub fn read(text: &str) -> Result<Vec<Step>, String> {
 struct Session {
     wire: Wire,
     full: String,
+    /// The language of the streams that it opens.
+    lang: Option<String>,
+    /// The server's last stream header.
+    header: Option<Header>,
     features: Option<Element>,
     news: VecDeque<Element>,
 }
@@ -68,6 +72,8 @@ pub struct Stage {
     sessions: BTreeMap<String, Session>,
     last: BTreeMap<String, String>,
     variables: Variables,
+    /// The language of streams to come.
+    lang: Option<String>,
     number: u32,
 }
 
@@ -90,6 +96,7 @@ impl Stage {
             sessions: BTreeMap::new(),
             last: BTreeMap::new(),
             variables: Variables::new(),
+            lang: None,
             number: 0,
         };
         stage.open();
@@ -164,17 +171,23 @@ impl Stage {
                 depth: 200,
             },
         );
-        let mut session = Session {
-            wire,
-            full: String::new(),
-            features: None,
-            news: VecDeque::new(),
-        };
+        let mut session = self.session_on(wire);
         if !silently {
             session.begin().await?;
         }
         self.sessions.insert(key.to_owned(), session);
         Ok(())
+    }
+
+    fn session_on(&self, wire: Wire) -> Session {
+        Session {
+            wire,
+            full: String::new(),
+            lang: self.lang.clone(),
+            header: None,
+            features: None,
+            news: VecDeque::new(),
+        }
     }
 
     /// Direct TLS and a stream up to its features, which are news.
@@ -185,12 +198,7 @@ impl Stage {
         let io = liao_net::tls::connect(host, port, "localhost", config).await;
         let io = io.map_err(wrong)?;
         let bindings = liao_net::tls::bindings(&io);
-        let mut session = Session {
-            wire: Wire::bound(io, bindings, Limits::default()),
-            full: String::new(),
-            features: None,
-            news: VecDeque::new(),
-        };
+        let mut session = self.session_on(Wire::bound(io, bindings, Limits::default()));
         session.begin_with_news().await?;
         self.sessions.insert(key.to_owned(), session);
         Ok(())
@@ -497,6 +505,11 @@ impl Stage {
                 let text = self.filled(&text)?;
                 self.session(who)?.write(&text).await?;
             }
+            [_, "speaks", lang] => self.lang = Some(lang.to_owned()),
+            [who, "sees", "the", "header:"] => {
+                let block = parse(&self.filled(&step.block)?)?;
+                self.session(who)?.header(&block).await?;
+            }
             [who, "sees", "the", "stream", "error", name] => {
                 self.session(who)?.stream_error(name).await?
             }
@@ -526,10 +539,12 @@ impl Session {
         self.wire.queue_open(&Header {
             to,
             version: Some("1.0".into()),
+            lang: self.lang.clone(),
             ..Header::default()
         });
         match self.event().await? {
-            Event::Open(_) => {
+            Event::Open(header) => {
+                self.header = Some(header);
                 let features = self.element().await?;
                 self.features = Some(features.clone());
                 self.news.push_back(features);
@@ -537,6 +552,32 @@ impl Session {
             }
             other => Err(format!("no stream, but {other:?}")),
         }
+    }
+
+    /// The server's stream header has these attributes and no others.
+    async fn header(&mut self, wanted: &Element) -> Result<(), String> {
+        if self.header.is_none() {
+            match self.event().await? {
+                Event::Open(header) => self.header = Some(header),
+                other => return Err(format!("{other:?} instead of a stream header")),
+            }
+        }
+        let got = self.header.take().unwrap_or_default();
+        let attrs = [
+            ("to", &got.to),
+            ("from", &got.from),
+            ("id", &got.id),
+            ("version", &got.version),
+            ("lang", &got.lang),
+        ];
+        for (name, value) in attrs {
+            let attr = matching::attr(wanted, name);
+            let any = attr.as_deref() == Some("*") && value.is_some();
+            if attr != *value && !any {
+                return Err(format!("{name} is {value:?}, not {attr:?}"));
+            }
+        }
+        Ok(())
     }
 
     async fn event(&mut self) -> Result<Event, String> {

@@ -207,11 +207,13 @@ async fn rfc_6121_section_8_5_1_no_such_user() {
                 "subscribed",
                 "unsubscribe",
                 "unsubscribed",
-                "probe",
             ] {
                 let fate = receive(server, state, presence(type_, to()));
                 assert_eq!(fate, Fate::default(), "{form} {type_}");
             }
+            // Section 4.3.2, rule 1: as a stranger is answered.
+            let fate = receive(server, state, presence("probe", to()));
+            assert_eq!(fate.answered, ["unsubscribed"], "{form}");
         }
     };
     house.within(nobody(), work).await;
