@@ -18,9 +18,7 @@ pub use features::files::unpercent;
 pub use features::reply::quote;
 pub use features::{By, Change};
 pub use model::{Line, Lookup, Model, Person, Window};
-pub use store::{
-    Account, Arrival, Arriving, Before, Conversation, Kept, Page, Store, StoreError,
-};
+pub use store::{Account, Arrival, Arriving, Before, Conversation, Kept, Page, Store, StoreError};
 
 /// A random id for a message or a connection: 96 bits in hex.
 pub fn random_id() -> String {

@@ -30,7 +30,8 @@ pub fn check(identity: &Identity, port: Option<u16>) -> (Vec<String>, bool) {
     }
     if outside.is_empty() {
         well = false;
-        lines.push("no interface but loopback: nobody outside of this machine can reach you".into());
+        lines
+            .push("no interface but loopback: nobody outside of this machine can reach you".into());
     }
     match mdns_sd::ServiceDaemon::new() {
         Ok(daemon) => {

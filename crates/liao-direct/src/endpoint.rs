@@ -18,6 +18,10 @@ async fn bind_at(identity: &Identity, port: u16) -> Result<Endpoint, String> {
     let transport = QuicTransportConfig::builder()
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(KEEP_ALIVE)
+        // One stream carries everything; whatever else a caller opens is not ours to keep in memory.
+        .max_concurrent_bidi_streams(1u32.into())
+        .max_concurrent_uni_streams(0u32.into())
+        .datagram_receive_buffer_size(None)
         .build();
     // `Minimal` names no relay and no lookup service: nothing about us leaves for anybody but those we talk to.
     let builder = Endpoint::builder(presets::Minimal)

@@ -1,6 +1,6 @@
 //! The frames of a connection: what they are and how they are read (docs/ext/direct.md section 4). No I/O here.
 
-use crate::limits::{EMOJIS, ID_BYTES, NAME_CHARS, STATUS_CHARS};
+use crate::limits::{EMOJIS, ID_BYTES, LAST_MS, NAME_CHARS, STATUS_CHARS};
 use liao_client::{Change, Reply};
 use serde::{Deserialize, Serialize};
 
@@ -117,10 +117,14 @@ impl Frame {
                     && is_bounded(hello.status.as_ref(), STATUS_CHARS)
             }
             Frame::Presence { status, .. } => is_bounded(status.as_ref(), STATUS_CHARS),
-            Frame::Message { id, .. } | Frame::Ack { id } | Frame::Read { id } => is_id(id),
-            Frame::Change { id, change, .. } => {
+            Frame::Message { id, time, .. } => is_id(id) && (0..=LAST_MS).contains(time),
+            Frame::Ack { id } | Frame::Read { id } => is_id(id),
+            Frame::Change {
+                id, time, change, ..
+            } => {
                 let few = !matches!(change, Change::React { emojis, .. } if emojis.len() > EMOJIS);
-                is_id(id) && few && change.of().len() <= ID_BYTES
+                let when = (0..=LAST_MS).contains(time);
+                is_id(id) && when && few && change.of().len() <= ID_BYTES
             }
             Frame::Welcome | Frame::Typing { .. } | Frame::Nudge | Frame::Unknown => true,
         }
@@ -219,10 +223,16 @@ mod tests {
             decoder.push(bytes);
             decoder.next(4096)
         };
-        assert_eq!(read(&u32::MAX.to_be_bytes()), Err(Bad::Long(u32::MAX as usize)));
+        assert_eq!(
+            read(&u32::MAX.to_be_bytes()),
+            Err(Bad::Long(u32::MAX as usize))
+        );
         assert!(matches!(read(b"\0\0\0\x02{}"), Err(Bad::Form(_))));
         assert!(matches!(read(b"\0\0\0\0"), Err(Bad::Form(_))));
-        assert_eq!(read(b"\0\0\0\x10{\"t\":\"tomorrow\"}"), Ok(Some(Frame::Unknown)));
+        assert_eq!(
+            read(b"\0\0\0\x10{\"t\":\"tomorrow\"}"),
+            Ok(Some(Frame::Unknown))
+        );
         let long = hello(&"n".repeat(NAME_CHARS + 1)).encode();
         assert!(matches!(read(&long), Err(Bad::Form(_))));
         let no_id = Frame::Ack { id: String::new() };

@@ -4,13 +4,15 @@ use crate::Key;
 use crate::store::BookError;
 use iroh::SecretKey;
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 /// The device's key and the name that it announces.
 #[derive(Clone)]
 pub struct Identity {
     /// The secret half; never shown, never logged.
     pub(crate) secret: SecretKey,
+    path: PathBuf,
     /// What others see until they give a name of their own.
     pub name: String,
 }
@@ -38,8 +40,21 @@ impl Identity {
         };
         Ok(Identity {
             secret,
+            path,
             name: name.to_owned(),
         })
+    }
+
+    /// Two programs with one key would take each other's connections; the lock ends with the file.
+    pub(crate) fn lock(&self) -> Result<File, String> {
+        let path = self.path.display();
+        let file = File::open(&self.path).map_err(|e| format!("{path}: {e}"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(_) => Err(format!(
+                "another `liao direct` runs with {path}; use that one, or give another folder with --client-data"
+            )),
+        }
     }
 
     /// The public half.

@@ -8,6 +8,10 @@ pub const FRAME_BYTES: usize = 16 * 1024 * 1024;
 pub const STRANGER_FRAME_BYTES: usize = 4 * 1024;
 /// Strangers who are connected at once; each costs a connection and a line on the screen.
 pub const STRANGERS: usize = 32;
+/// Strangers who are announced within `ANNOUNCING`; keys cost nothing, the person's attention does.
+pub const ANNOUNCEMENTS: usize = 20;
+/// See [`ANNOUNCEMENTS`].
+pub const ANNOUNCING: Duration = Duration::from_secs(60);
 /// Strangers on the local network who are shown; an announcement costs its sender nothing.
 pub const LAN_PEOPLE: usize = 1000;
 /// Handshakes under way: they cost a signature each, before anyone is known.
@@ -30,6 +34,9 @@ pub const ID_BYTES: usize = 64;
 pub const EMOJIS: usize = 16;
 /// Addresses of one person that are kept and tried.
 pub const ADDRESSES: usize = 16;
+
+/// The last millisecond of the year 9999: later times cannot be written (RFC 3339).
+pub const LAST_MS: i64 = 253_402_300_799_999;
 
 /// A dial, with the other side's answer to it.
 pub const DIAL: Duration = Duration::from_secs(10);

@@ -1,9 +1,9 @@
 //! Who answers at an address? The key is learned by a TLS handshake that ends as soon as the other side has proved that
 //! it holds it (RFC 7250 raw public keys; docs/ext/direct.md section 2). We show nothing of ourselves.
 
-use crate::{Key, Ticket};
 use crate::endpoint::ALPN;
 use crate::limits::PROBE;
+use crate::{Key, Ticket};
 use noq::crypto::rustls::QuicClientConfig;
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

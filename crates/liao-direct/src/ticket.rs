@@ -115,6 +115,9 @@ mod tests {
             assert_eq!(Ticket::parse(&text[..at]), None);
         }
         assert_eq!(Ticket::parse("liao1"), None);
-        assert_eq!(Ticket::parse("聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊"), None);
+        assert_eq!(
+            Ticket::parse("聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊聊"),
+            None
+        );
     }
 }

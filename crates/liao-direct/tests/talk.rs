@@ -107,12 +107,16 @@ impl Person {
                 passed.push(event);
             }
         });
-        found.await.unwrap_or_else(|_| panic!("no {what} in {passed:#?}"))
+        found
+            .await
+            .unwrap_or_else(|_| panic!("no {what} in {passed:#?}"))
     }
 
     async fn asked(&mut self) {
-        self.until("request", |e| matches!(e, Event::Request { .. }).then_some(()))
-            .await;
+        self.until("request", |e| {
+            matches!(e, Event::Request { .. }).then_some(())
+        })
+        .await;
     }
 
     async fn hears(&mut self) -> Message {
@@ -170,7 +174,10 @@ async fn friends() -> (Person, Person) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_alone_is_enough_and_the_caller_waits_until_let_in() {
     let (mut anna, mut bob) = (Person::new("anna"), Person::new("bob"));
-    assert_eq!(find(&bob.address().to_string()).await.unwrap().key, bob.identity.key());
+    assert_eq!(
+        find(&bob.address().to_string()).await.unwrap().key,
+        bob.identity.key()
+    );
     anna.add(bob.address().to_string(), "bob").await;
     anna.notice("safety words").await;
     let id = anna.say(&bob, "is that you?").await;
@@ -235,8 +242,17 @@ async fn the_same_can_be_done_to_messages_as_anywhere() {
     .await;
     let (to, composing) = (bob.id(), true);
     anna.ask(Command::Typing { to, composing }).await;
-    bob.until("typing", |e| matches!(e, Event::Typing { composing: true, .. }).then_some(()))
-        .await;
+    bob.until("typing", |e| {
+        matches!(
+            e,
+            Event::Typing {
+                composing: true,
+                ..
+            }
+        )
+        .then_some(())
+    })
+    .await;
     anna.ask(Command::Nudge { to: bob.id() }).await;
     bob.until("nudge", |e| matches!(e, Event::Nudge { .. }).then_some(()))
         .await;
@@ -337,7 +353,8 @@ async fn a_blocked_person_is_not_heard_and_not_announced_again() {
     anna.reached(&id, State::Queued).await;
     anna.quit().await;
     anna.start();
-    anna.until("start", |e| matches!(e, Event::Ready).then_some(())).await;
+    anna.until("start", |e| matches!(e, Event::Ready).then_some(()))
+        .await;
     // A third who is let in shows that bob still listens.
     let carla = Person::new("carla");
     carla.add(bob.ticket(), "bob").await;

@@ -60,7 +60,8 @@ async fn whom(book: &Book, word: &str) -> Result<(Key, Option<Ticket>), (u8, Str
         _ => return Err((1, format!("several are called {word}; give HOST:PORT"))),
     }
     if !word.contains(':') && !Ticket::looks_like(word) {
-        let why = format!("nobody in the address book is called {word}; give HOST:PORT or a ticket");
+        let why =
+            format!("nobody in the address book is called {word}; give HOST:PORT or a ticket");
         return Err((1, why));
     }
     let ticket = find(word).await.map_err(|why| (3, why))?;

@@ -10,7 +10,9 @@ const SCRIPT: &str = include_str!("direct/hosts.py");
 
 #[test]
 fn hosts_find_each_other_chat_and_lose_nothing_when_killed_or_cut_off() {
-    let may = Command::new("unshare").args(["-Urnm", "ip", "netns", "list"]).output();
+    let may = Command::new("unshare")
+        .args(["-Urnm", "ip", "netns", "list"])
+        .output();
     let python = Command::new("python3").arg("-V").output();
     if !may.is_ok_and(|o| o.status.success()) || python.is_err() {
         eprintln!("skipped: no network namespaces or no python3 here");

@@ -54,7 +54,7 @@ impl Node {
             return Err("it was taken back".into());
         }
         let by = By {
-            who: self.settings.identity.key().to_z32(),
+            who: ACCOUNT.to_owned(),
             outgoing: true,
             time_ms: now_ms(),
         };

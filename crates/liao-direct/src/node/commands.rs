@@ -7,9 +7,7 @@ use crate::limits::{FRAME_BYTES, NUDGE, STATUS_CHARS};
 use crate::probe::find;
 use crate::store::Friend;
 use crate::{ACCOUNT, Key, Ticket, safety_words};
-use liao_client::{
-    Before, Command, Event, Message, More, Older, Reply, State, now_ms, quote,
-};
+use liao_client::{Before, Command, Event, Message, More, Older, Reply, State, now_ms, quote};
 use std::net::SocketAddr;
 use tokio::time::Instant;
 
@@ -98,10 +96,10 @@ impl Node {
         let store = &self.settings.store;
         let quoted = of.and_then(|of| {
             let found = store.message(ACCOUNT, &to, &of, None).ok().flatten()?;
-            let theirs = (!found.outgoing).then(|| to.clone());
+            let who = if found.outgoing { ACCOUNT } else { &to };
             Some(Reply {
                 id: of,
-                to: theirs,
+                to: Some(who.to_owned()),
                 quote: quote(&found.text),
             })
         });

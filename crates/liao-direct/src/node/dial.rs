@@ -46,7 +46,9 @@ pub fn dial(
     tokio::spawn(async move {
         let called = timeout(DIAL, call(&endpoint, key, addresses)).await;
         let called = called.unwrap_or_else(|_| Err(format!("no answer in {} s", DIAL.as_secs())));
-        let _ = answer.send(Internal::Dialled(key, called.map(Box::new))).await;
+        let _ = answer
+            .send(Internal::Dialled(key, called.map(Box::new)))
+            .await;
     });
 }
 

@@ -4,7 +4,7 @@ use super::Node;
 use super::changes;
 use super::link::REFUSED;
 use crate::frame::{Frame, Hello};
-use crate::limits::NUDGE;
+use crate::limits::{ANNOUNCEMENTS, ANNOUNCING, NUDGE};
 use crate::{ACCOUNT, Key, safety_words};
 use liao_client::{Arriving, By, Event, Message, More, Show, State, StoreError, now_ms};
 use tokio::time::Instant;
@@ -24,6 +24,17 @@ impl Node {
         let (greeted, lets_in) = (link.greeted, link.lets_in);
         match frame {
             Frame::Hello(hello) if !greeted => {
+                let known = peer.is_friend() || peer.asked;
+                let long_ago = |at: &Instant| at.elapsed() > ANNOUNCING;
+                while self.announced.front().is_some_and(long_ago) {
+                    self.announced.pop_front();
+                }
+                if !known && self.announced.len() >= ANNOUNCEMENTS {
+                    return link.close(REFUSED);
+                }
+                if !known {
+                    self.announced.push_back(Instant::now());
+                }
                 link.greeted = true;
                 self.greeted(key, hello).await;
             }
@@ -71,7 +82,12 @@ impl Node {
             } => {
                 let reply = reply.map(|mut reply| {
                     // Whose words those are is seen from our side.
-                    reply.to = reply.to.map(|_| peer.clone());
+                    let ours = reply.to.is_some();
+                    reply.to = Some(if ours {
+                        ACCOUNT.to_owned()
+                    } else {
+                        peer.clone()
+                    });
                     reply
                 });
                 let message = Message {
@@ -99,11 +115,11 @@ impl Node {
                     outgoing: false,
                     time_ms: time,
                 };
-                let store = &self.settings.store;
+                // Only an author may edit or take back; it is acknowledged, or it would come for ever.
                 if !own && !changes::is_reaction(&change) {
-                    // Only an author may edit or take back; it is acknowledged, or it would come for ever.
                     return self.ack(link, &key, id);
                 }
+                let store = &self.settings.store;
                 match store.change_message(ACCOUNT, &peer, &by, &change) {
                     Ok(changed) => {
                         self.ack(link, &key, id);
@@ -122,14 +138,22 @@ impl Node {
                     self.tell(Event::State { id, state }).await;
                 }
             }
+            hint => self.hinted(&key, hint).await,
+        }
+    }
+
+    /// What is not kept: typing, nudges, presence.
+    async fn hinted(&mut self, key: &Key, frame: Frame) {
+        let peer = key.to_z32();
+        match frame {
             Frame::Typing { composing } => {
-                if let Some(person) = self.people.get_mut(&key) {
+                if let Some(person) = self.people.get_mut(key) {
                     person.typing = composing;
                 }
                 self.tell(Event::Typing { peer, composing }).await;
             }
             Frame::Nudge => {
-                let due = self.people.get_mut(&key).is_some_and(|p| {
+                let due = self.people.get_mut(key).is_some_and(|p| {
                     let due = p.nudged[0].is_none_or(|at| at.elapsed() >= NUDGE);
                     if due {
                         p.nudged[0] = Some(Instant::now());
@@ -141,7 +165,7 @@ impl Node {
                 }
             }
             Frame::Presence { show, status } => {
-                if let Some(person) = self.people.get_mut(&key) {
+                if let Some(person) = self.people.get_mut(key) {
                     person.status = (show.clone(), status.clone());
                 }
                 self.tell(Event::Presence {
@@ -152,7 +176,7 @@ impl Node {
                 })
                 .await;
             }
-            Frame::Hello(_) | Frame::Welcome | Frame::Unknown => {}
+            _ => {}
         }
     }
 
@@ -183,13 +207,19 @@ impl Node {
                         person.typing = false;
                     }
                     // A change may have come before it.
-                    let now = self.settings.store.message(ACCOUNT, &peer, &id, Some(false));
+                    let now = self
+                        .settings
+                        .store
+                        .message(ACCOUNT, &peer, &id, Some(false));
                     let message = now.ok().flatten().unwrap_or(message);
                     self.tell(Event::Message(message)).await;
                 }
             }
             // Not acknowledged, so it comes again with the next connection.
-            Err(error) => self.notice(format!("a message could not be kept: {error}")).await,
+            Err(error) => {
+                self.notice(format!("a message could not be kept: {error}"))
+                    .await
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use iroh::Endpoint;
 use liao_client::{Backend, Command, Event, Failure, Inner, Store, link as two_ends};
 use link::{BYE, News};
 use peer::{Out, Peer};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, timeout};
@@ -81,6 +81,8 @@ struct Node {
     news: mpsc::Sender<News>,
     internal: mpsc::Sender<Internal>,
     finish: Option<Instant>,
+    /// When strangers were announced lately.
+    announced: VecDeque<Instant>,
     verified: Instant,
 }
 
@@ -92,6 +94,7 @@ struct Channels {
 }
 
 async fn run(settings: Direct, inner: Inner) -> Result<(), Failure> {
+    let _alone = settings.identity.lock().map_err(Failure::Refused)?;
     let endpoint = endpoint::bind(&settings.identity, settings.port)
         .await
         .map_err(Failure::Network)?;
@@ -110,6 +113,7 @@ async fn run(settings: Direct, inner: Inner) -> Result<(), Failure> {
         news,
         internal: internal.clone(),
         finish: None,
+        announced: VecDeque::new(),
         verified: Instant::now(),
     };
     let channels = Channels {
@@ -205,7 +209,10 @@ impl Node {
         let mut tick = interval(Duration::from_millis(500));
         loop {
             let busy = self.people.values().any(|p| !p.queue.is_empty());
-            if self.finish.is_some_and(|until| !busy || Instant::now() >= until) {
+            if self
+                .finish
+                .is_some_and(|until| !busy || Instant::now() >= until)
+            {
                 if busy {
                     self.notice("what could not be delivered is kept, and goes out when `liao direct` runs and they are there")
                         .await;

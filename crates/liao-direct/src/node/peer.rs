@@ -22,11 +22,16 @@ pub struct Out {
 
 impl Out {
     pub fn message(message: &Message) -> Out {
+        // On the wire an address says only that it was the other side's words.
+        let reply = message.more.reply.clone().map(|mut reply| {
+            reply.to = reply.to.filter(|to| *to == message.peer);
+            reply
+        });
         let frame = Frame::Message {
             id: message.id.clone(),
             time: message.time_ms,
             text: message.text.clone(),
-            reply: message.more.reply.clone(),
+            reply,
         };
         Out {
             id: message.id.clone(),

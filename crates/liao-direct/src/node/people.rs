@@ -174,10 +174,14 @@ impl Node {
         }
         self.next_link += 1;
         let id = self.next_link;
-        let reached = made.connection.paths().iter().find_map(|p| match p.remote_addr() {
-            iroh::TransportAddr::Ip(address) => Some(*address),
-            _ => None,
-        });
+        let reached = made
+            .connection
+            .paths()
+            .iter()
+            .find_map(|p| match p.remote_addr() {
+                iroh::TransportAddr::Ip(address) => Some(*address),
+                _ => None,
+            });
         let mut link = Link::start(id, made.connection, made.streams, self.news.clone());
         let (show, status) = self.show.clone();
         link.write(&Frame::Hello(Hello {

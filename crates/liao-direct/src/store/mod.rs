@@ -23,7 +23,9 @@ pub enum BookError {
         error: std::io::Error,
     },
     /// The key's file is damaged.
-    #[error("{path} is no key of 32 bytes; put your copy of it back, or move it away and be somebody new")]
+    #[error(
+        "{path} is no key of 32 bytes; put your copy of it back, or move it away and be somebody new"
+    )]
     Key {
         /// Which.
         path: PathBuf,
@@ -177,7 +179,10 @@ mod tests {
         assert!(book.all().unwrap().is_empty());
         book.lock().pragma_update(None, "user_version", 99).unwrap();
         drop(book);
-        assert!(matches!(Book::open(&folder), Err(BookError::Newer { found: 99, .. })));
+        assert!(matches!(
+            Book::open(&folder),
+            Err(BookError::Newer { found: 99, .. })
+        ));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
