@@ -179,7 +179,7 @@ async fn an_address_alone_is_enough_and_the_caller_waits_until_let_in() {
         bob.identity.key()
     );
     anna.add(bob.address().to_string(), "bob").await;
-    anna.notice("safety words").await;
+    anna.notice("is in your address book").await;
     let id = anna.say(&bob, "is that you?").await;
     anna.reached(&id, State::Queued).await;
     let greeting = bob

@@ -18,13 +18,13 @@ impl Node {
         let Some(peer) = self.people.get_mut(&key) else {
             return;
         };
+        let known = peer.is_friend() || peer.asked;
         let Some(link) = peer.links.iter_mut().find(|l| l.id == id) else {
             return;
         };
         let (greeted, lets_in) = (link.greeted, link.lets_in);
         match frame {
             Frame::Hello(hello) if !greeted => {
-                let known = peer.is_friend() || peer.asked;
                 let long_ago = |at: &Instant| at.elapsed() > ANNOUNCING;
                 while self.announced.front().is_some_and(long_ago) {
                     self.announced.pop_front();

@@ -74,6 +74,8 @@ pub struct Peer {
     pub dialling: bool,
     pub retry_at: Option<Instant>,
     pub tries: u32,
+    /// They were connected in this run.
+    pub met: bool,
     pub status: (Option<String>, Option<String>),
     /// What the view was told: in the contact list, and here.
     pub shown: Option<String>,

@@ -6,11 +6,12 @@ use super::peer::Peer;
 use super::{Internal, Node};
 use crate::frame::{Frame, Hello};
 use crate::lan::Sighting;
-use crate::limits::{ADDRESSES, CONNECTIONS, LAN_PEOPLE, STRANGERS};
+use crate::limits::{ADDRESSES, CONNECTIONS, LAN_PEOPLE, RETRY, STRANGERS};
 use crate::probe::probe;
 use crate::{Key, safety_words};
 use liao_client::{Contact, Event, Show, now_ms};
 use std::net::SocketAddr;
+use tokio::time::Instant;
 
 impl Node {
     /// Tells the view how somebody stands now, if it has changed.
@@ -117,16 +118,20 @@ impl Node {
         peer.failed();
         let name = peer.name().unwrap_or_else(|| key.to_z32());
         let addresses = peer.addresses();
+        let met = peer.met;
         if !first || !peer.links.is_empty() {
             return;
         }
         let at: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-        self.notice(format!(
-            "{name} is not reached at {}: {why}. They are away, a firewall drops UDP, or NAT is between you; it is tried \
-             again, and what you say is kept",
-            at.join(", ")
-        ))
-        .await;
+        // Who was here and left is shown as away; that needs no explanation.
+        if !met {
+            self.notice(format!(
+                "{name} is not reached at {}: {why}. They are away, a firewall drops UDP, or NAT is between you; it is \
+                 tried again, and what you say is kept",
+                at.join(", ")
+            ))
+            .await;
+        }
         // Is somebody else there?
         let internal = self.internal.clone();
         tokio::spawn(async move {
@@ -198,7 +203,7 @@ impl Node {
         if made.dialled {
             peer.dialling = false;
         }
-        (peer.tries, peer.retry_at) = (0, None);
+        (peer.tries, peer.retry_at, peer.met) = (0, None, true);
         if peer.links.len() >= CONNECTIONS {
             let oldest = peer.links.remove(0);
             self.links.remove(&oldest.id);
@@ -234,11 +239,12 @@ impl Node {
                 let composing = false;
                 self.tell(Event::Typing { peer, composing }).await;
             }
-            if let (Some(lan), Some(peer)) = (&self.lan, self.people.get_mut(&key)) {
+            // They were there a moment ago: the next dial counts as the first.
+            if let Some(peer) = self.people.get_mut(&key) {
+                peer.retry_at = Some(Instant::now() + RETRY);
+            }
+            if let Some(lan) = &self.lan {
                 lan.verify(&key);
-                peer.failed();
-            } else if let Some(peer) = self.people.get_mut(&key) {
-                peer.failed();
             }
         }
         self.show(&key).await;

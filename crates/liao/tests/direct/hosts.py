@@ -160,8 +160,8 @@ def main():
         bob.hears(f"cut {n}")
     print("a cut: nothing lost")
     # Another address in the middle of a talk.
-    bob.inside("ip", "address", "add", "10.7.0.22/24", "dev", "eth0")
     bob.inside("ip", "address", "del", "10.7.0.2/24", "dev", "eth0")
+    bob.inside("ip", "address", "add", "10.7.0.22/24", "dev", "eth0")
     bob.inside("ip", "route", "replace", "default", "dev", "eth0")
     anna.say("@bob moved?")
     bob.hears("moved?")
