@@ -20,6 +20,7 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 	cargo test --workspace --locked
 	cargo build --locked
 	sh tests/tmux/first_message.sh target/debug/liao
+	sh tests/tmux/away.sh target/debug/liao
 	.venv/bin/python tests/interop/day.py target/debug/liao
 	.venv/bin/python tests/interop/history.py target/debug/liao
 	.venv/bin/python tests/interop/admin.py target/debug/liao

@@ -124,6 +124,15 @@ pub enum Command {
         /// Yes or no.
         accept: bool,
     },
+    /// Call a contact otherwise, and put them into other groups (RFC 6121 section 2.4); both are as they shall be.
+    Arrange {
+        /// Whom.
+        to: Peer,
+        /// The remark name.
+        name: Option<String>,
+        /// Groups of friends.
+        groups: Vec<String>,
+    },
     /// Forget a contact (RFC 6121 section 2.5).
     Remove {
         /// Whom.

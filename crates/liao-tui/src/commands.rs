@@ -1,7 +1,7 @@
 //! THE table of commands, for the screen and the plain form: help, completion and parsing come from it.
 
 use crate::i18n::{Lang, Text, Words, fill};
-use liao_client::Show;
+use liao_client::{Command, Contact, Show};
 
 /// Where a command makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +101,30 @@ pub enum Act {
     StopFiles,
     /// Hear nothing of somebody any more, or again.
     Block(String, bool),
+    /// Call somebody otherwise; nothing: by their address.
+    Name(String, Option<String>),
+    /// Put somebody into other groups of friends.
+    Groups(String, Vec<String>),
+}
+
+impl Act {
+    /// What makes a contact as it shall be, of what it is; `None`: that is not what is to be done.
+    pub fn arranges(&self, is: Contact) -> Option<Command> {
+        let (to, name, groups) = (is.peer, is.name, is.groups);
+        Some(match self {
+            Act::Name(_, name) => Command::Arrange {
+                to,
+                name: name.clone(),
+                groups,
+            },
+            Act::Groups(_, groups) => Command::Arrange {
+                to,
+                name,
+                groups: groups.clone(),
+            },
+            _ => return None,
+        })
+    }
 }
 
 type Parse = fn(&str) -> Option<Line>;
@@ -148,6 +172,8 @@ impl Row {
         let mut arguments = self.arguments.to_owned();
         for (sign, word) in [
             ("ADDRESS", words.a_address),
+            ("NEW-NAME", words.a_new_name),
+            ("GROUP", words.a_group),
             ("NAME", words.a_name),
             ("TEXT", words.a_text),
             ("WORDS", words.a_words),
@@ -232,6 +258,30 @@ pub static ALL: &[Row] = &[
         arguments: "NAME",
         what: |w| w.c_remove,
         parse: |t| one(t).map(Line::Remove),
+    },
+    Row {
+        names: ["name", "备注"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "NAME [NEW-NAME]",
+        what: |w| w.c_name,
+        parse: |t| match two(t) {
+            Some((who, name)) => Some(Line::Act(Act::Name(who, Some(name)))),
+            None => one(t).map(|who| Line::Act(Act::Name(who, None))),
+        },
+    },
+    Row {
+        names: ["move", "分组"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "NAME [GROUP, GROUP]",
+        what: |w| w.c_move,
+        parse: |t| {
+            let (who, groups) = two(t).or_else(|| one(t).map(|who| (who, String::new())))?;
+            let groups = groups.split([',', '，', '、']).map(|g| g.trim().to_owned());
+            let groups = groups.filter(|g| !g.is_empty()).collect();
+            Some(Line::Act(Act::Groups(who, groups)))
+        },
     },
     Row {
         names: ["online", "在线"],

@@ -95,6 +95,8 @@ pub enum Action {
     PasteFile,
     Save,
     Stop,
+    Quoted,
+    Return,
 }
 
 /// One row.
@@ -183,6 +185,8 @@ pub static ALL: &[Row] = rows! {
     Message  "edit"          Edit          ["e"]                               k_edit;
     Message  "recall"        Recall        ["d"]                               k_recall;
     Message  "react"         React         ["="]                               k_react;
+    Message  "quoted"        Quoted        ["g"]                               k_quoted;
+    Message  "return"        Return        ["b"]                               k_return;
     Message  "save"          Save          ["w"]                               k_save;
     Message  "stop"          Stop          ["x"]                               k_stop;
     Message  "again"         Again         ["s"]                               k_again;

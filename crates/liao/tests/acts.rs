@@ -185,3 +185,49 @@ fn a_file_goes_to_the_server_and_its_address_to_the_friend() {
     bob.say("still here");
     assert_eq!(said(&alice)["text"], "still here");
 }
+
+#[test]
+fn a_friend_has_the_name_and_the_groups_that_one_gives_them_on_every_device() {
+    let house = House::new("acts-arrange");
+    let (mut alice, _bob) = friends(&house);
+    let contact = |program: &Program| {
+        let contact = event(program, "contact");
+        (contact["name"].clone(), contact["groups"].clone())
+    };
+    let null = Value::Null;
+    alice.say("/name bob 小 <Bob> & Co.");
+    assert_eq!(
+        contact(&alice),
+        ("小 <Bob> & Co.".into(), serde_json::json!([]))
+    );
+    alice.say("/move bob@localhost Work, 同学");
+    let both = |(name, groups): (Value, Value)| {
+        let mut groups: Vec<String> = serde_json::from_value(groups).unwrap();
+        groups.sort();
+        (name, groups)
+    };
+    let groups = vec!["Work".to_owned(), "同学".to_owned()];
+    let expected = ("小 <Bob> & Co.".into(), groups.clone());
+    assert_eq!(both(contact(&alice)), expected);
+    let mut other = house.liao(
+        "other",
+        &[
+            "chat",
+            "alice@localhost",
+            "--json",
+            "--server",
+            house.port("C2S"),
+            "--password-stdin",
+        ],
+    );
+    other.say("a password");
+    assert_eq!(both(contact(&other)), expected);
+    other.hears("\"event\":\"ready\"");
+    other.say("/name bob@localhost");
+    assert_eq!(both(contact(&alice)), (null.clone(), groups));
+    assert_eq!(contact(&other).0, null);
+    other.say("/move bob@localhost");
+    assert_eq!(contact(&alice), (null, serde_json::json!([])));
+    alice.say("/name carol@localhost C");
+    alice.hears("carol@localhost is not among your friends");
+}

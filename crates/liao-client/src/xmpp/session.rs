@@ -65,6 +65,8 @@ pub struct Start {
     pub managed: Managing,
     /// Copies of what other devices say and hear were enabled while binding (XEP-0280).
     pub carbons: bool,
+    /// The archive's ends came with the binding: there is one (XEP-0386 section 3.2).
+    pub archive: bool,
     /// The stream goes on; the server has handled so many stanzas.
     pub resumed: Option<u32>,
     /// It does not, but the server has handled so many.
@@ -161,6 +163,7 @@ impl<'a> Session<'a> {
         }
         self.carried.full = old.full;
         self.carried.carbons = start.carbons;
+        self.carried.archived = start.archive.then_some(true);
         self.carried.held = old.held;
         let listen = self.program.xmpp.listen;
         if let Managing::Enabled(sm_id) = &start.managed {
@@ -343,6 +346,7 @@ impl<'a> Session<'a> {
                     .await;
             }
             Command::Answer { to, accept } => self.answer_request(&to, accept),
+            Command::Arrange { to, name, groups } => self.arrange(&to, name.as_deref(), &groups),
             Command::Remove { to } => self.remove_contact(&to),
             Command::Presence { show, status } => self.be(show, status.as_deref()),
             Command::History {

@@ -212,6 +212,8 @@ impl App {
             Action::React => self.begin_about(What::React),
             Action::Recall => self.recall(),
             Action::Again => self.again(),
+            Action::Quoted => self.go_to_quoted(),
+            Action::Return => self.go_back(),
             Action::Save | Action::Stop => {
                 if let Some((_, (message, _))) = self.selected_message() {
                     match action {

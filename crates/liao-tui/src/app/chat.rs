@@ -32,6 +32,8 @@ pub struct Chat {
     pub loading: bool,
     /// The message of this place is to be selected as soon as it is in memory.
     jump: Option<i64>,
+    /// Answers from which we went to what they answer: their ids.
+    pub(super) came_from: Vec<String>,
 }
 
 impl App {

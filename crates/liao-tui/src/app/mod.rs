@@ -78,6 +78,8 @@ pub enum Input {
     Book(Vec<(String, String)>),
     /// The editor gave words back, or why not.
     Edited(Result<String, String>),
+    /// Where a message of this conversation is, if it is here.
+    Placed(Peer, Option<i64>),
     /// A file was dropped on the terminal.
     Dropped(PathBuf),
     /// The rest of a path that was begun.
@@ -127,6 +129,8 @@ pub enum Effect {
     Copy(String),
     /// Open an address.
     Open(String),
+    /// Where a message is, by its id.
+    Find(Peer, String),
     /// Fetch a file, by this id.
     Save(String, FileLink),
     /// Go on with a path that was begun.
@@ -388,6 +392,7 @@ impl App {
             Input::Book(book) => self.booked(book),
             Input::Edited(Ok(text)) => self.composer.set(text.trim_end_matches('\n')),
             Input::Edited(Err(why)) => self.wrong(why),
+            Input::Placed(peer, n) => self.placed(&peer, n),
             Input::Dropped(path) => self.dropped(&path),
             Input::Completed(rest) => self.composer.insert(&rest),
             Input::Pasted(made) => self.pasted_file(made),

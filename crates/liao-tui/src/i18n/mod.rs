@@ -45,7 +45,7 @@ texts! {
     recalled_mine, about_reply, about_edit, about_react, k_reply, k_edit, k_recall, k_react, edited_mark, types_now,
     // The table of commands.
     a_name, a_text, a_address, a_words, a_number, a_path, c_to, c_who, c_add, c_accept, c_decline, c_remove, c_online,
-    c_away, c_busy, c_history, c_read, c_edit, c_recall, c_reply, c_react, c_nudge, c_block, c_unblock, c_file, c_save, c_stop, c_search, c_pin, c_mute, c_book, c_theme, c_notify, c_mouse, c_notices, c_help,
+    c_away, c_busy, c_history, c_read, c_edit, c_recall, c_reply, c_react, c_nudge, c_block, c_unblock, c_name, c_move, a_new_name, a_group, not_a_friend, k_quoted, k_return, quoted_not_here, no_quote_here, nothing_to_return_to, c_file, c_save, c_stop, c_search, c_pin, c_mute, c_book, c_theme, c_notify, c_mouse, c_notices, c_help,
     c_quit,
     // The table of keys.
     k_anywhere, k_writing, k_in_list, k_on_message, k_in_choice, k_in_form, k_in_question, k_help, k_quit,

@@ -3,6 +3,7 @@
 use super::View;
 use super::show::Form;
 use crate::commands::Act;
+use crate::i18n::fill;
 use crate::os;
 use liao_client::{Command, Event, FileLink, random_id};
 use std::time::Duration;
@@ -18,6 +19,9 @@ impl View {
                 true => Command::Block { peer },
                 false => Command::Unblock { peer },
             });
+        }
+        if let Act::Name(name, _) | Act::Groups(name, _) = &act {
+            return self.rearrange(name, &act);
         }
         if act == Act::SaveFile {
             return self.save();
@@ -53,6 +57,19 @@ impl View {
             _ => return self.wrong(self.words.nothing_to_change),
         };
         self.commands.push_back(command);
+    }
+
+    /// A friend's name or groups.
+    fn rearrange(&mut self, name: &str, act: &Act) {
+        let peer = match self.find(name) {
+            Ok(peer) => peer,
+            Err(why) => return self.wrong(&why),
+        };
+        let person = self.model.people.get(&peer).filter(|p| p.is_contact());
+        match person.and_then(|p| act.arranges(p.contact.clone())) {
+            Some(command) => self.commands.push_back(command),
+            None => self.wrong(&fill(self.words.not_a_friend, &[&peer])),
+        }
     }
 
     /// Fetches the last file of the one who is talked to.

@@ -323,6 +323,10 @@ impl Program {
                     self.app.wrong(why);
                 }
             }
+            Effect::Find(peer, id) => match self.store.place_of(&me, &peer, &id) {
+                Ok(n) => self.app.update(Input::Placed(peer, n)),
+                Err(error) => self.app.wrong(error.to_string()),
+            },
             Effect::Save(id, file) => {
                 let folder = os::downloads();
                 let save = Command::SaveFile { id, file, folder };

@@ -659,3 +659,29 @@ fn a_dropped_file_waits_for_enter() {
     stage.press("Enter");
     assert!(matches!(stage.commands()[..], [Command::SendFile { .. }]));
 }
+
+#[test]
+fn one_goes_to_what_is_quoted_and_back_however_long_ago_it_was() {
+    let mut stage = long(1_000);
+    stage.opens(BOB);
+    stage.hears_answer(BOB, "kept-3", "about the third");
+    stage.hears_answer(BOB, "heard-9999", "about what nobody has");
+    let selected = |stage: &Stage| {
+        let line = stage.app.chat.selected.and_then(|key| {
+            let window = &stage.app.model.people[BOB].window;
+            window.line(key).map(|l| l.message.text.clone())
+        });
+        line.unwrap_or_default()
+    };
+    stage.press("Ctrl+Up");
+    stage.press("g");
+    assert_eq!(selected(&stage), "about what nobody has");
+    assert!(stage.screen(120, 24).contains("is not on this device yet"));
+    stage.press("Up");
+    stage.press("g");
+    assert_eq!(selected(&stage), "number 2.");
+    assert!(stage.screen(80, 24).contains("number 2."));
+    stage.press("b");
+    assert_eq!(selected(&stage), "about the third");
+    assert!(stage.screen(80, 24).contains("about the third"));
+}

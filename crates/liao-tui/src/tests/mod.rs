@@ -113,6 +113,19 @@ impl Stage {
         self.event(Event::Message(message));
     }
 
+    /// Somebody answers a message.
+    pub fn hears_answer(&mut self, peer: &str, of: &str, text: &str) {
+        self.hears(peer, text);
+        let mut message = self.disk.last().unwrap().message.clone();
+        message.more.reply = Some(liao_client::Reply {
+            id: of.into(),
+            to: None,
+            quote: "what was said".into(),
+        });
+        self.disk.last_mut().unwrap().message = message.clone();
+        self.event(Event::Changed(message));
+    }
+
     /// Somebody gives a file.
     pub fn hears_file(&mut self, peer: &str, name: &str) {
         self.hears(peer, &format!("https://files.example/{name}"));
@@ -143,6 +156,11 @@ impl Stage {
                         };
                         let found = self.disk.iter().rev().filter(fits).cloned().collect();
                         self.app.update(Input::Found(found));
+                    }
+                    Effect::Find(peer, id) => {
+                        let fits = |k: &&Kept| k.message.peer == peer && k.message.id == id;
+                        let n = self.disk.iter().rev().find(fits).map(|k| k.n);
+                        self.app.update(Input::Placed(peer, n));
                     }
                     effect => self.done.push(effect),
                 }

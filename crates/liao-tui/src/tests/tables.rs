@@ -441,6 +441,20 @@ fn on_a_message(name: &str, key: &str) -> bool {
                 (_, did) => panic!("{name}: {did:?}"),
             }
         }
+        "quoted" | "return" => {
+            let mut stage = talking();
+            stage.hears_answer(BOB, "kept-2", "the answer");
+            let answer = stage.app.model.people[BOB].window.lines().len() - 1;
+            stage.press("Ctrl+Up");
+            stage.press(if name == "quoted" { key } else { "g" });
+            assert_eq!(at(&stage), Some(1));
+            if name == "return" {
+                stage.press(key);
+                assert_eq!(at(&stage), Some(answer));
+                stage.press(key);
+                assert_eq!(at(&stage), Some(answer), "there is nowhere to go");
+            }
+        }
         "save" | "stop" => {
             let mut stage = talking();
             stage.hears_file(BOB, "a.png");
@@ -721,6 +735,24 @@ fn account_command(first: &str, name: &str) -> bool {
             let stage = typed(name, "carol");
             assert!(
                 matches!(stage.commands()[..], [Command::Remove { to }] if to == "carol@example.org")
+            );
+        }
+        "name" | "move" => {
+            let naming = first == "name";
+            let (arguments, expected): (&str, (Option<&str>, &[&str])) = match naming {
+                true => ("小明 Ming L.", (Some("Ming L."), &["同学", "Work"])),
+                false => ("小明 家人, Work", (Some("小明"), &["家人", "Work"])),
+            };
+            let stage = typed(name, arguments);
+            let Command::Arrange { to, name, groups } = stage.commands()[0] else {
+                panic!()
+            };
+            assert_eq!(to, MING);
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            assert_eq!((name.as_deref(), &groups[..]), expected);
+            let stage = typed(first, "bob");
+            assert!(
+                matches!(stage.commands()[..], [Command::Arrange { name: None, groups, .. }] if groups.is_empty() != naming)
             );
         }
         "online" | "away" | "busy" => {
