@@ -259,6 +259,17 @@ async fn the_same_can_be_done_to_messages_as_anywhere() {
     let (to, of) = (bob.id(), id);
     anna.ask(Command::Recall { to, of }).await;
     assert!(bob.until("recall", changed).await.more.recalled);
+    anna.ask(Command::Arrange {
+        to: bob.id(),
+        name: Some("老鲍".to_owned()),
+        groups: Vec::new(),
+    })
+    .await;
+    anna.until("other name", |e| match e {
+        Event::Contact(c) => (c.name.as_deref() == Some("老鲍")).then_some(()),
+        _ => None,
+    })
+    .await;
     let status = Some("在开会".to_owned());
     anna.ask(Command::Presence {
         show: Some(liao_client::Show::Dnd),

@@ -5,6 +5,7 @@ use crate::os;
 use liao_client::{Backend, Store};
 use liao_direct::{ACCOUNT, Book, Direct, Identity, Key, Ticket, find};
 use liao_tui::{Options, Start};
+use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -73,10 +74,9 @@ async fn talk(args: cli::Direct) -> Result<u8, (u8, String)> {
     let identity = identity(&folder, args.name.as_deref())?;
     if args.ticket {
         let ticket = liao_direct::own_ticket(&identity, args.port).to_string();
-        println!("{ticket}");
-        if let Some(qr) = liao_server::qr(&ticket.to_uppercase()) {
-            println!("{qr}");
-        }
+        let qr = liao_server::qr(&ticket.to_uppercase()).unwrap_or_default();
+        // Who reads only the first line has what they wanted.
+        let _ = writeln!(std::io::stdout(), "{ticket}\n{qr}");
         return Ok(0);
     }
     let store = Store::open(&folder).map_err(|e| (2, e.to_string()))?;
@@ -132,8 +132,6 @@ pub fn check() -> ExitCode {
         }
     };
     let (lines, well) = liao_direct::check(&identity, None);
-    for line in lines {
-        println!("{line}");
-    }
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
     ExitCode::from(if well { 0 } else { 2 })
 }

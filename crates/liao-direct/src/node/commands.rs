@@ -37,6 +37,8 @@ impl Node {
             Command::Unblock { peer } => self.block(&peer, false).await,
             Command::Befriend { to, name, .. } => self.add(&to, name),
             Command::Book { name, address } => self.add(&address, Some(name)),
+            // There are no groups of friends here.
+            Command::Arrange { to, name, .. } => self.rename(&to, name).await,
             Command::Answer { to, accept } => self.answer(&to, accept).await,
             Command::Remove { to } => self.remove(&to).await,
             Command::Presence { show, status } => {
@@ -276,6 +278,23 @@ impl Node {
         self.show(key).await;
         self.dial(key);
         self.pump(key).await;
+    }
+
+    /// Another name of ours for somebody; none: theirs.
+    async fn rename(&mut self, to: &str, name: Option<String>) {
+        let Ok(key) = Key::from_z32(to) else { return };
+        let Some(peer) = self.people.get_mut(&key) else {
+            return;
+        };
+        let announced = peer.announced.clone();
+        let Some(friend) = peer.friend.as_mut().filter(|f| f.let_in) else {
+            return self.notice("they are not in your address book").await;
+        };
+        friend.name = name.or(announced).unwrap_or_default();
+        if let Err(error) = self.settings.book.keep(friend) {
+            self.notice(error.to_string()).await;
+        }
+        self.show(&key).await;
     }
 
     async fn answer(&mut self, to: &str, accept: bool) {

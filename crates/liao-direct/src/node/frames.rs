@@ -56,12 +56,20 @@ impl Node {
         };
         peer.announced = Some(hello.name.clone());
         peer.status = (hello.show, hello.status);
+        let unnamed = peer.friend.as_mut().filter(|f| f.name.is_empty());
+        let unnamed = unnamed.map(|f| {
+            f.name.clone_from(&hello.name);
+            self.settings.book.keep(f)
+        });
         let friend = peer.is_friend();
         let new = !friend && !std::mem::replace(&mut peer.asked, true);
+        if let Some(Err(error)) = unnamed {
+            self.notice(error.to_string()).await;
+        }
         self.show(&key).await;
         if new {
             let words = safety_words(&key);
-            let greeting = format!("safety words {words}");
+            let greeting = format!("{}; safety words {words}", hello.name);
             self.tell(Event::Request {
                 peer: key.to_z32(),
                 greeting: Some(greeting),
