@@ -1,6 +1,6 @@
 # liao: `make help` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test crash demo bench fmt lint setup setup-test
+.PHONY: help run test crash hostile demo bench fmt lint setup setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: *##|^[a-z-]+:.*## ' Makefile | sed 's/:.*##/ —/'
@@ -32,6 +32,9 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 crash: setup     ## the server is killed and loses its power, 50 times each, under load (minutes; LIAO_KILLS, LIAO_SEED)
 	LIAO_KILLS=$${LIAO_KILLS:-50} cargo test -p liao --test crash --locked -- --nocapture --test-threads 1
 	LIAO_STEPS=10000 cargo test -p liao-server --test store --locked -- --nocapture
+
+hostile: setup   ## each attack for 20 seconds, and what it costs (LIAO_ATTACK_S, LIAO_ATTACK=a part of a name); wants a quiet machine
+	LIAO_ATTACK_S=$${LIAO_ATTACK_S:-20} cargo test -p liao --test hostile --locked -- --nocapture --test-threads 1
 
 demo: setup      ## a conversation over TCP, UDP and XMPP, played by the real program
 	cargo build --locked

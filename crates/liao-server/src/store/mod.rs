@@ -50,7 +50,9 @@ pub enum StoreError {
         found: i64,
     },
     /// The folder or the lock.
-    #[error("{path}: {error}; whoever runs this must be able to write there, or --data FOLDER names another place")]
+    #[error(
+        "{path}: {error}; whoever runs this must be able to write there, or --data FOLDER names another place"
+    )]
     Io {
         /// Where.
         path: PathBuf,
