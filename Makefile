@@ -20,6 +20,7 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 	cargo test --workspace --locked
 	cargo build --locked
 	sh tests/tmux/first_message.sh target/debug/liao
+	sh tests/tmux/away.sh target/debug/liao
 	.venv/bin/python tests/interop/day.py target/debug/liao
 	.venv/bin/python tests/interop/history.py target/debug/liao
 	.venv/bin/python tests/interop/admin.py target/debug/liao
@@ -32,6 +33,7 @@ test: setup-test ## all tests: unit, house rules, foreign clients against the re
 crash: setup     ## the server is killed and loses its power, 50 times each, under load (minutes; LIAO_KILLS, LIAO_SEED)
 	LIAO_KILLS=$${LIAO_KILLS:-50} cargo test -p liao --test crash --locked -- --nocapture --test-threads 1
 	LIAO_STEPS=10000 cargo test -p liao-server --test store --locked -- --nocapture
+	LIAO_AWAY_S=$${LIAO_AWAY_S:-60} cargo test -p liao --test memory --locked
 
 hostile: setup   ## each attack for 20 seconds, and what it costs (LIAO_ATTACK_S, LIAO_ATTACK=a part of a name); wants a quiet machine
 	LIAO_ATTACK_S=$${LIAO_ATTACK_S:-20} cargo test -p liao --test hostile --locked -- --nocapture --test-threads 1

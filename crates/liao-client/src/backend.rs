@@ -5,6 +5,7 @@
 
 use crate::store::Kept;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use tokio::sync::mpsc;
 
 /// Names a contact within one backend: a bare JID, or `NAME`/`HOST:PORT` for plain sockets.
@@ -32,6 +33,30 @@ pub enum Command {
         text: String,
         /// [`Message::id`] of what is answered.
         of: String,
+    },
+    /// Give somebody a file (XEP-0363): it goes to the server first, with [`Event::Progress`], and is said when it is
+    /// there. A failure is told by [`Event::State`]; the same command tries again.
+    SendFile {
+        /// As in [`Command::Send`].
+        id: String,
+        /// To whom.
+        to: Peer,
+        /// Which file.
+        path: PathBuf,
+    },
+    /// Fetch a file and keep it, with [`Event::Progress`]; answered by [`Event::Saved`].
+    SaveFile {
+        /// A new one.
+        id: String,
+        /// Which.
+        file: FileLink,
+        /// Where to; a file that is there already is left alone.
+        folder: PathBuf,
+    },
+    /// Stop a file that is under way, in either direction.
+    CancelFile {
+        /// Its id.
+        id: String,
     },
     /// Put other words in the place of what we said (XEP-0308); answered by [`Event::Changed`].
     Edit {
@@ -98,6 +123,15 @@ pub enum Command {
         to: Peer,
         /// Yes or no.
         accept: bool,
+    },
+    /// Call a contact otherwise, and put them into other groups (RFC 6121 section 2.4); both are as they shall be.
+    Arrange {
+        /// Whom.
+        to: Peer,
+        /// The remark name.
+        name: Option<String>,
+        /// Groups of friends.
+        groups: Vec<String>,
     },
     /// Forget a contact (RFC 6121 section 2.5).
     Remove {
@@ -233,6 +267,17 @@ pub struct Reaction {
     pub time_ms: i64,
 }
 
+/// A file that a message brings (XEP-0066).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FileLink {
+    /// Where it is.
+    pub url: String,
+    /// Its name, safe to be shown and saved.
+    pub name: String,
+    /// Its bytes, if they are known.
+    pub size: Option<u64>,
+}
+
 /// What a message has beside its words.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -245,6 +290,8 @@ pub struct More {
     pub recalled: bool,
     /// What people feel about it.
     pub reactions: Vec<Reaction>,
+    /// The file that it brings; the text is its address.
+    pub file: Option<Box<FileLink>>,
     /// It is encrypted for others, by this method (XEP-0380); the text says so.
     pub encrypted: Option<String>,
 }
@@ -329,6 +376,24 @@ pub enum Event {
     Message(Message),
     /// A message that is here (the same peer, direction and id) was edited, recalled or reacted to: its new form.
     Changed(Message),
+    /// How far a file is.
+    Progress {
+        /// Its id.
+        id: String,
+        /// Bytes that are there, nearly.
+        done: u64,
+        /// All bytes; 0: the server does not say.
+        of: u64,
+        /// Bytes in a second, lately.
+        speed: u64,
+    },
+    /// A file was fetched.
+    Saved {
+        /// Its id.
+        id: String,
+        /// Where it is, or why it is not.
+        saved: Result<PathBuf, String>,
+    },
     /// Somebody types, or stopped (XEP-0085).
     Typing {
         /// Who.

@@ -11,9 +11,10 @@ mod store;
 pub mod xmpp;
 
 pub use backend::{
-    Backend, Command, Contact, Event, Failure, Link, Message, More, Older, Peer, Reaction, Reply,
-    Show, State,
+    Backend, Command, Contact, Event, Failure, FileLink, Link, Message, More, Older, Peer,
+    Reaction, Reply, Show, State,
 };
+pub use features::files::unpercent;
 pub use model::{Line, Lookup, Model, Person, Window};
 pub use store::{Account, Conversation, Kept, Page, Store, StoreError};
 

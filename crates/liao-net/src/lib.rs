@@ -23,7 +23,7 @@ pub enum WireError {
     #[error("the other side closed the connection")]
     Closed,
     /// The network.
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Io(#[from] std::io::Error),
     /// What arrived is no XMPP.
     #[error("{0}")]
@@ -34,4 +34,14 @@ pub enum WireError {
     /// The WebSocket layer.
     #[error("websocket: {0}")]
     WebSocket(String),
+}
+
+/// What an error of the network means for people; TLS libraries speak to programmers.
+fn words(error: &std::io::Error) -> String {
+    let tls = error.get_ref().and_then(|e| e.downcast_ref());
+    match (error.kind(), tls) {
+        (std::io::ErrorKind::UnexpectedEof, _) => WireError::Closed.to_string(),
+        (_, Some(rustls::Error::InvalidMessage(_))) => "there is no TLS".into(),
+        _ => error.to_string(),
+    }
 }

@@ -126,6 +126,12 @@ pub const IBR_TOKEN: &str = "urn:xmpp:ibr-token:0";
 pub const UPLOAD: &str = "urn:xmpp:http:upload:0";
 /// XEP-0363 section "Upload purpose".
 pub const UPLOAD_PURPOSE: &str = "urn:xmpp:http:upload:purpose:0";
+/// XEP-0447: files with their names and sizes.
+pub const FILE_SHARING: &str = "urn:xmpp:sfs:0";
+/// XEP-0446: what is known of a file.
+pub const FILE_METADATA: &str = "urn:xmpp:file:metadata:0";
+/// XEP-0103: where a file is.
+pub const URL_DATA: &str = "http://jabber.org/protocol/url-data";
 /// XEP-0478.
 pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 /// XEP-0124: the wrapper.

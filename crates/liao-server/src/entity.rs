@@ -48,8 +48,9 @@ pub struct Session {
     pub directed: HashSet<Jid>,
     /// It wants copies of what the account's other sessions send and get (XEP-0280).
     pub carbons: bool,
-    /// It reads by itself what was archived up to this number, when it was bound: that is not handed out to it
-    /// (XEP-0386 section 3.2).
+    /// The archive's end when it was bound, if it was told that then (XEP-0386 section 3.2).
+    pub archive_at_bind: Option<u64>,
+    /// It reads by itself what was archived up to this number: that is not handed out to it.
     pub reads_archive: u64,
     /// One more of these for each query of the archive under way.
     pub queries: Arc<()>,
@@ -294,6 +295,7 @@ fn bind(
         interested: false,
         directed: HashSet::new(),
         carbons: false,
+        archive_at_bind: None,
         reads_archive: 0,
         queries: Arc::default(),
         last_query: None,

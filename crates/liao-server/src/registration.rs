@@ -203,6 +203,8 @@ pub fn kind(error: &AccountError) -> ErrorKind {
         AccountError::Password { .. } => {
             ErrorKind::NOT_ACCEPTABLE.with_text("this cannot be a password")
         }
+        // Section 3.2: who may not give up the account.
+        AccountError::LastAdmin => ErrorKind::FORBIDDEN.with_text("one administrator must remain"),
         _ => ErrorKind::INTERNAL_SERVER_ERROR,
     }
 }

@@ -1,7 +1,7 @@
 //! THE table of commands, for the screen and the plain form: help, completion and parsing come from it.
 
 use crate::i18n::{Lang, Text, Words, fill};
-use liao_client::Show;
+use liao_client::{Command, Contact, Show};
 
 /// Where a command makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,8 +93,38 @@ pub enum Act {
     React(Option<String>),
     /// Shake their window.
     Nudge,
+    /// Give them a file.
+    File(String),
+    /// Fetch and keep their last file.
+    SaveFile,
+    /// Stop the files that are under way.
+    StopFiles,
     /// Hear nothing of somebody any more, or again.
     Block(String, bool),
+    /// Call somebody otherwise; nothing: by their address.
+    Name(String, Option<String>),
+    /// Put somebody into other groups of friends.
+    Groups(String, Vec<String>),
+}
+
+impl Act {
+    /// What makes a contact as it shall be, of what it is; `None`: that is not what is to be done.
+    pub fn arranges(&self, is: Contact) -> Option<Command> {
+        let (to, name, groups) = (is.peer, is.name, is.groups);
+        Some(match self {
+            Act::Name(_, name) => Command::Arrange {
+                to,
+                name: name.clone(),
+                groups,
+            },
+            Act::Groups(_, groups) => Command::Arrange {
+                to,
+                name,
+                groups: groups.clone(),
+            },
+            _ => return None,
+        })
+    }
 }
 
 type Parse = fn(&str) -> Option<Line>;
@@ -142,10 +172,13 @@ impl Row {
         let mut arguments = self.arguments.to_owned();
         for (sign, word) in [
             ("ADDRESS", words.a_address),
+            ("NEW-NAME", words.a_new_name),
+            ("GROUP", words.a_group),
             ("NAME", words.a_name),
             ("TEXT", words.a_text),
             ("WORDS", words.a_words),
             ("NUMBER", words.a_number),
+            ("PATH", words.a_path),
         ] {
             arguments = arguments.replace(sign, word);
         }
@@ -225,6 +258,30 @@ pub static ALL: &[Row] = &[
         arguments: "NAME",
         what: |w| w.c_remove,
         parse: |t| one(t).map(Line::Remove),
+    },
+    Row {
+        names: ["name", "备注"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "NAME [NEW-NAME]",
+        what: |w| w.c_name,
+        parse: |t| match two(t) {
+            Some((who, name)) => Some(Line::Act(Act::Name(who, Some(name)))),
+            None => one(t).map(|who| Line::Act(Act::Name(who, None))),
+        },
+    },
+    Row {
+        names: ["move", "分组"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "NAME [GROUP, GROUP]",
+        what: |w| w.c_move,
+        parse: |t| {
+            let (who, groups) = two(t).or_else(|| one(t).map(|who| (who, String::new())))?;
+            let groups = groups.split([',', '，', '、']).map(|g| g.trim().to_owned());
+            let groups = groups.filter(|g| !g.is_empty()).collect();
+            Some(Line::Act(Act::Groups(who, groups)))
+        },
     },
     Row {
         names: ["online", "在线"],
@@ -324,6 +381,30 @@ pub static ALL: &[Row] = &[
         arguments: "NAME",
         what: |w| w.c_unblock,
         parse: |t| one(t).map(|t| Line::Act(Act::Block(t, false))),
+    },
+    Row {
+        names: ["file", "文件"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "PATH",
+        what: |w| w.c_file,
+        parse: |t| one(t).map(|t| Line::Act(Act::File(t))),
+    },
+    Row {
+        names: ["save", "保存"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "",
+        what: |w| w.c_save,
+        parse: |_| Some(Line::Act(Act::SaveFile)),
+    },
+    Row {
+        names: ["stop", "停止"],
+        place: Place::Account,
+        form: Form::Any,
+        arguments: "",
+        what: |w| w.c_stop,
+        parse: |_| Some(Line::Act(Act::StopFiles)),
     },
     Row {
         names: ["search", "搜索"],
@@ -454,6 +535,19 @@ pub fn complaint(line: &Line, words: &Words) -> Option<String> {
         Line::Usage(row) => Some(fill(words.it_goes_like, &[&row.usage(words)])),
         _ => None,
     }
+}
+
+/// A command's name in a language, by its English one.
+pub fn name_of(name: &'static str, lang: Lang) -> &'static str {
+    let row = ALL.iter().find(|r| r.names[0] == name);
+    row.map_or(name, |r| r.name(lang))
+}
+
+/// What is written of the path that a command is about.
+pub fn path_argument(before: &str) -> Option<&str> {
+    let (command, rest) = before.strip_prefix('/')?.split_once(' ')?;
+    let row = ALL.iter().find(|r| r.names.contains(&command))?;
+    (row.arguments == "PATH").then(|| rest.trim_start())
 }
 
 /// The names of commands that begin so, in the order of the table.

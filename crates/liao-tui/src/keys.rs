@@ -92,6 +92,11 @@ pub enum Action {
     Sockets,
     PasteSend,
     PasteEdit,
+    PasteFile,
+    Save,
+    Stop,
+    Quoted,
+    Return,
 }
 
 /// One row.
@@ -180,6 +185,10 @@ pub static ALL: &[Row] = rows! {
     Message  "edit"          Edit          ["e"]                               k_edit;
     Message  "recall"        Recall        ["d"]                               k_recall;
     Message  "react"         React         ["="]                               k_react;
+    Message  "quoted"        Quoted        ["g"]                               k_quoted;
+    Message  "return"        Return        ["b"]                               k_return;
+    Message  "save"          Save          ["w"]                               k_save;
+    Message  "stop"          Stop          ["x"]                               k_stop;
     Message  "again"         Again         ["s"]                               k_again;
 
     Choice   "choose"        Open          ["Enter"]                           k_choose;
@@ -214,6 +223,7 @@ pub static ALL: &[Row] = rows! {
 
     Question "paste-send"    PasteSend     ["s", "Enter"]                      k_paste_send;
     Question "paste-edit"    PasteEdit     ["e"]                               k_paste_edit;
+    Question "paste-file"    PasteFile     ["f"]                               k_paste_file;
     Question "cancel"        Back          ["Esc", "c"]                        k_back;
 };
 

@@ -1,6 +1,7 @@
 //! Text on a screen: width and wrapping by grapheme cluster (UAX 29), and nothing that plays tricks on a terminal.
 
-use liao_client::State;
+use crate::i18n::{Words, fill};
+use liao_client::{FileLink, State};
 use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
@@ -14,6 +15,56 @@ pub fn mark(state: &State) -> &'static str {
         State::Read => "✓✓✓",
         State::Failed { .. } => "✗",
     }
+}
+
+/// So many bytes, for people.
+pub fn size(bytes: u64) -> String {
+    let units = ["B", "KB", "MB", "GB", "TB"];
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1000.0 && unit + 1 < units.len() {
+        (value, unit) = (value / 1000.0, unit + 1);
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{value:.1} {}", units[unit]),
+    }
+}
+
+/// A file that a message brings: its name, and its size if it is known.
+pub fn file(file: &FileLink) -> String {
+    let size = file
+        .size
+        .map_or(String::new(), |n| format!(" ({})", size(n)));
+    format!("📎 {}{size}", one_line(&file.name))
+}
+
+/// How far a file is: part, speed, and the time that is left.
+pub fn progress(done: u64, of: u64, speed: u64, words: &Words) -> String {
+    if done == 0 {
+        return words.file_begins.to_owned();
+    }
+    let mut said = match of {
+        0 => size(done),
+        of => format!(
+            "{} % ({} / {})",
+            done.min(of) * 100 / of,
+            size(done),
+            size(of)
+        ),
+    };
+    if speed > 0 {
+        said = format!("{said}  {}", fill(words.file_speed, &[&size(speed)]));
+        if of > done {
+            let left = (of - done) / speed;
+            let left = match left {
+                0..60 => format!("{left} s"),
+                60..3600 => format!("{}:{:02}", left / 60, left % 60),
+                _ => format!("{}:{:02}:{:02}", left / 3600, left / 60 % 60, left % 60),
+            };
+            said = format!("{said}  {}", fill(words.file_left, &[&left]));
+        }
+    }
+    said
 }
 
 /// Marks without width that may follow each other; beyond that they only pile up over the lines around.

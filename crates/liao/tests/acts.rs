@@ -145,3 +145,89 @@ fn nudges_are_rare_and_who_is_blocked_is_not_heard() {
     alice.say("and now?");
     assert_eq!(said(&bob)["text"], "and now?");
 }
+
+#[test]
+fn a_file_goes_to_the_server_and_its_address_to_the_friend() {
+    let house = House::new("acts-file");
+    let (mut alice, mut bob) = friends(&house);
+    let path = house.folder.join("汉字 picture.png");
+    let content: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    std::fs::write(&path, &content).unwrap();
+    alice.say(&format!("/file {}", path.display()));
+    loop {
+        let progress = event(&alice, "progress");
+        assert_eq!(progress["of"], 3_000_000);
+        if progress["done"] == 3_000_000 {
+            break;
+        }
+    }
+    let file = said(&bob)["file"].clone();
+    assert_eq!(file["name"], "汉字 picture.png");
+    assert_eq!(file["size"], 3_000_000);
+    // The second of the same name has a number.
+    for name in ["汉字 picture.png", "汉字 picture (2).png"] {
+        bob.say("/save");
+        let saved = event(&bob, "saved");
+        let path = std::path::PathBuf::from(saved["path"].as_str().unwrap());
+        assert!(path.ends_with(name), "{saved}");
+        assert!(std::fs::read(&path).unwrap() == content, "every byte");
+    }
+    alice.hears("\"state\":\"delivered\"");
+    // What cannot be given says why, and nothing is said to anyone.
+    for (path, why) in [
+        ("/nowhere/at all", "No such file"),
+        ("/dev/null", "no file"),
+    ] {
+        bob.say(&format!("/file {path}"));
+        let refused = bob.hears("\"state\":\"failed\"");
+        assert!(refused.contains(why), "{refused}");
+    }
+    bob.say("still here");
+    assert_eq!(said(&alice)["text"], "still here");
+}
+
+#[test]
+fn a_friend_has_the_name_and_the_groups_that_one_gives_them_on_every_device() {
+    let house = House::new("acts-arrange");
+    let (mut alice, _bob) = friends(&house);
+    let contact = |program: &Program| {
+        let contact = event(program, "contact");
+        (contact["name"].clone(), contact["groups"].clone())
+    };
+    let null = Value::Null;
+    alice.say("/name bob 小 <Bob> & Co.");
+    assert_eq!(
+        contact(&alice),
+        ("小 <Bob> & Co.".into(), serde_json::json!([]))
+    );
+    alice.say("/move bob@localhost Work, 同学");
+    let both = |(name, groups): (Value, Value)| {
+        let mut groups: Vec<String> = serde_json::from_value(groups).unwrap();
+        groups.sort();
+        (name, groups)
+    };
+    let groups = vec!["Work".to_owned(), "同学".to_owned()];
+    let expected = ("小 <Bob> & Co.".into(), groups.clone());
+    assert_eq!(both(contact(&alice)), expected);
+    let mut other = house.liao(
+        "other",
+        &[
+            "chat",
+            "alice@localhost",
+            "--json",
+            "--server",
+            house.port("C2S"),
+            "--password-stdin",
+        ],
+    );
+    other.say("a password");
+    assert_eq!(both(contact(&other)), expected);
+    other.hears("\"event\":\"ready\"");
+    other.say("/name bob@localhost");
+    assert_eq!(both(contact(&alice)), (null.clone(), groups));
+    assert_eq!(contact(&other).0, null);
+    other.say("/move bob@localhost");
+    assert_eq!(contact(&alice), (null, serde_json::json!([])));
+    alice.say("/name carol@localhost C");
+    alice.hears("carol@localhost is not among your friends");
+}

@@ -347,6 +347,40 @@ async fn rfc_6121_what_another_server_would_send() {
     assert_eq!(probe.attr("from"), Some("anna@localhost"));
 }
 
+/// 8.3.3.15 registration-required (RFC 6120): of its XEP-0077 section 3.2; XEP-0215 section 2; XEP-0363 section 6.
+#[tokio::test]
+async fn who_has_no_account_here_gets_nothing_that_accounts_get() {
+    let server = Server::start("component-stranger", CONFIG);
+    let mut bot = Component::connect(&server).await;
+    for (to, type_, payload, wanted) in [
+        (
+            "localhost",
+            "set",
+            "<query xmlns='jabber:iq:register'><remove/></query>",
+            "registration-required",
+        ),
+        (
+            "localhost",
+            "get",
+            "<services xmlns='urn:xmpp:extdisco:2'/>",
+            "forbidden",
+        ),
+        (
+            "upload.localhost",
+            "get",
+            "<request xmlns='urn:xmpp:http:upload:0' filename='a' size='1'/>",
+            "forbidden",
+        ),
+    ] {
+        bot.send(&format!(
+            "<iq from='echo@bot.localhost' to='{to}' type='{type_}' id='1'>{payload}</iq>"
+        ))
+        .await;
+        let answer = text(&bot.next().await);
+        assert!(answer.contains(&format!("<{wanted} ")), "{answer}");
+    }
+}
+
 /// 8.3.3.17 remote-server-timeout (RFC 6120 section 10.4.3), and 8.3.3.18 when it reads too slowly.
 #[tokio::test]
 async fn what_a_component_does_not_get_is_answered() {

@@ -85,6 +85,7 @@ const fn trouble(how: Fail, ending: &'static str, says: &'static str) -> Trouble
     }
 }
 
+/// 8.3.3.6 internal-server-error (RFC 6120), and 8.3.3.18 when there is no space.
 #[test]
 fn a_disk_that_fails_under_load_loses_nothing_that_was_acknowledged() {
     let failed = "a commit failed";

@@ -81,6 +81,11 @@ fn a_client_that_is_killed_with_messages_on_their_way_says_them_once() {
     assert_eq!(heard(&bob, "the end"), expected);
 }
 
+fn seconds_away() -> u64 {
+    let seconds = std::env::var("LIAO_AWAY_S");
+    seconds.map_or(0, |s| s.parse().expect("LIAO_AWAY_S in seconds"))
+}
+
 #[test]
 fn a_while_without_any_network_loses_doubles_and_reorders_nothing() {
     let mut house = House::new("while");
@@ -97,6 +102,11 @@ fn a_while_without_any_network_loses_doubles_and_reorders_nothing() {
     for kill in [false, true] {
         networks.iter().for_each(|n| n.away(true));
         talk(&mut alice, &mut bob);
+        // `make crash` waits for a minute, in which both go on trying and speaking.
+        for _ in 0..seconds_away() {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            talk(&mut alice, &mut bob);
+        }
         if kill {
             // Nothing can be resumed after this: the archive has to tell.
             house.close();

@@ -1,11 +1,14 @@
-//! Which rows of RFC 6120 and RFC 6121 have a test. A row is covered by a comment of a talk (or a line of documentation of
+//! Which rows of RFC 6120, RFC 6121 and the XEPs (`xep_errors`) have a test. A row is covered by a comment of a talk (or a line of documentation of
 //! a Rust test) that begins with its section and its words, if something is received or seen after it. What cannot be met
 //! is listed with its reason.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
+mod xep_errors;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use xep_errors::{ROWS, Shown};
 
 /// RFC 6121 section 8, by address, by who is there, by type; the rows of table 1 (8.5.4) are among them.
 #[rustfmt::skip]
@@ -98,7 +101,7 @@ const STANZA_ERRORS: &[(&str, Option<&str>)] = &[
     ("8.3.3.3 feature-not-implemented", None),
     ("8.3.3.4 forbidden", None),
     ("8.3.3.5 gone", Some("accounts do not move")),
-    ("8.3.3.6 internal-server-error", Some("needs a store that fails at this moment")),
+    ("8.3.3.6 internal-server-error", None),
     ("8.3.3.7 item-not-found", None),
     ("8.3.3.8 jid-malformed", None),
     ("8.3.3.9 not-acceptable", None),
@@ -107,7 +110,7 @@ const STANZA_ERRORS: &[(&str, Option<&str>)] = &[
     ("8.3.3.12 policy-violation", Some("no stanza that is whole breaks a policy with this name")),
     ("8.3.3.13 recipient-unavailable", Some("it would tell who is there: service-unavailable (its security warning)")),
     ("8.3.3.14 redirect", Some("accounts do not move")),
-    ("8.3.3.15 registration-required", Some("no service here has members yet")),
+    ("8.3.3.15 registration-required", None),
     ("8.3.3.16 remote-server-not-found", None),
     ("8.3.3.17 remote-server-timeout", None),
     ("8.3.3.18 resource-constraint", None),
@@ -132,25 +135,36 @@ fn files(folder: &Path, ending: &str, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// The comments of a talk after which something is received, seen or refused before the next one.
-fn covered(talk: &str) -> Vec<&str> {
-    let (mut out, mut open) = (Vec::new(), Vec::new());
-    let mut spoken = false;
+/// A talk's comments, those that stand together as one, with what is received, seen or refused before the next ones.
+fn passages(talk: &str) -> Vec<(Vec<&str>, String)> {
+    let mut out: Vec<(Vec<&str>, String)> = vec![Default::default()];
+    let (mut spoken, mut shows) = (false, false);
     for line in talk.lines() {
         if let Some(words) = line.strip_prefix("# ") {
             if std::mem::take(&mut spoken) {
-                open.clear();
+                out.push(Default::default());
             }
-            open.push(words);
-        } else if !line.starts_with(' ') {
+            out.last_mut().unwrap().0.push(words);
+            continue;
+        }
+        if !line.starts_with(' ') {
             spoken = true;
-            let shows = [" receives", " sees ", " is refused with "];
-            if shows.iter().any(|s| line.contains(s)) {
-                out.append(&mut open);
-            }
+            let all = [" receives", " sees ", " is refused with "];
+            shows = all.iter().any(|s| line.contains(s));
+        }
+        if shows {
+            out.last_mut().unwrap().1 += &format!("{line}\n");
         }
     }
     out
+}
+
+/// The comments after which something is shown.
+fn covered(talk: &str) -> Vec<&str> {
+    let all = passages(talk).into_iter();
+    all.filter(|(_, shown)| !shown.is_empty())
+        .flat_map(|(comments, _)| comments)
+        .collect()
 }
 
 /// The lines that cover: those of the talks, and the documentation and names of Rust tests.
@@ -179,17 +193,55 @@ fn lines() -> Vec<String> {
     out
 }
 
-/// The rows that no line begins with; a row may not pass for another one that goes on after its words.
+/// Whether a line is about a row: it begins with it, and does not go on to another one's words.
+fn begins(line: &str, row: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | ',');
+    line.strip_prefix(row)
+        .is_some_and(|rest| !rest.starts_with(goes_on))
+}
+
+/// The rows that no line begins with.
 fn missing<'a>(rows: impl IntoIterator<Item = &'a str>, lines: &[String]) -> Vec<&'a str> {
-    let ends = |rest: &str| {
-        !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | ','))
-    };
     let mut rows = rows.into_iter().collect::<Vec<_>>();
-    rows.retain(|row| {
-        let mut begin = lines.iter().filter_map(|l| l.strip_prefix(row));
-        !begin.any(ends)
-    });
+    rows.retain(|row| !lines.iter().any(|l| begins(l, row)));
     rows
+}
+
+/// Whether a text has a word that is not a part of another one.
+fn has_word(text: &str, word: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || c == '-';
+    text.match_indices(word)
+        .any(|(at, _)| !text[..at].ends_with(part) && !text[at + word.len()..].starts_with(part))
+}
+
+/// The condition of an XEP's row: `XEP-0030 7 forbidden, words`.
+fn condition(row: &str) -> &str {
+    row.split([' ', ',']).nth(2).unwrap()
+}
+
+/// Whether a talk has the row and receives its condition.
+fn talk_shows(talk: &str, row: &str) -> bool {
+    passages(talk).iter().any(|(comments, shown)| {
+        comments.iter().any(|c| begins(c, row)) && has_word(shown, condition(row))
+    })
+}
+
+/// The bodies of all Rust tests, by name.
+fn tests() -> BTreeMap<String, String> {
+    let mut sources = Vec::new();
+    files(&root().join("crates"), "rs", &mut sources);
+    let mut out = BTreeMap::new();
+    for source in sources {
+        let text = std::fs::read_to_string(source).unwrap();
+        for test in text.split("test]").skip(1) {
+            if let Some((_, rest)) = test.split_once("fn ")
+                && let Some((name, body)) = rest.split_once('(')
+            {
+                out.insert(name.to_owned(), body.to_owned());
+            }
+        }
+    }
+    out
 }
 
 #[test]
@@ -220,6 +272,45 @@ fn every_error_of_rfc_6120_has_a_test_or_a_reason() {
 }
 
 #[test]
+fn every_error_of_the_xeps_has_a_test_or_a_reason() {
+    let tests = tests();
+    let lines = lines();
+    let talk = |name: &str| {
+        let path = root().join(format!("tests/talks/{name}.talk"));
+        std::fs::read_to_string(path).unwrap_or_default()
+    };
+    let mut wrong = Vec::new();
+    for (row, shown) in ROWS {
+        match shown {
+            Shown::In(name) if !talk_shows(&talk(name), row) => {
+                wrong.push(format!("{row}: {name}.talk does not show it"));
+            }
+            Shown::By(name)
+                if !tests
+                    .get(*name)
+                    .is_some_and(|t| has_word(t, condition(row))) =>
+            {
+                wrong.push(format!("{row}: no test {name} that names it"));
+            }
+            Shown::Not(why) if why.is_empty() || lines.iter().any(|l| begins(l, row)) => {
+                wrong.push(format!("{row}: it has a test, or no reason"));
+            }
+            _ => {}
+        }
+    }
+    // What a talk calls a row is one.
+    for line in lines.iter().filter(|l| l.starts_with("XEP-")) {
+        let mut words = line.split([' ', ',', ':']);
+        let section = words.nth(1).unwrap_or_default();
+        let is_row = section.starts_with(|c: char| c.is_ascii_digit());
+        if is_row && !ROWS.iter().any(|(row, _)| begins(line, row)) {
+            wrong.push(format!("{line}: no such row"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn no_row_is_listed_twice_and_what_shows_nothing_covers_nothing() {
     let errors = STREAM_ERRORS
         .iter()
@@ -228,6 +319,7 @@ fn no_row_is_listed_twice_and_what_shows_nothing_covers_nothing() {
     let all: Vec<&str> = errors
         .map(|(row, _)| *row)
         .chain(DELIVERY.iter().copied())
+        .chain(ROWS.iter().map(|(row, _)| *row))
         .collect();
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
     let talk = "# 1 a: words\nA sends:\n  <x/>\n# 2 b\n# 3 c\nA receives:\n  <y/>\n# 4 d\nA receives nothing more\n# 5 e\n";
@@ -240,4 +332,9 @@ fn no_row_is_listed_twice_and_what_shows_nothing_covers_nothing() {
         missing(["3", "1"], &["3 c-d".into(), "1.2 x".into()]),
         ["1"]
     );
+    let talk = "# XEP-1 2 gone: x\nA sends:\n  <not-allowed/>\nA receives:\n  <gone/>\n# XEP-1 3 gone\nA receives:\n  <is-gone/>\n";
+    assert!(talk_shows(talk, "XEP-1 2 gone"));
+    for wrong in ["XEP-1 2 not-allowed", "XEP-1 3 gone", "XEP-1 4 gone"] {
+        assert!(!talk_shows(talk, wrong), "{wrong}");
+    }
 }

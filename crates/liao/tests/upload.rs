@@ -538,3 +538,20 @@ async fn a_full_disk_is_said_and_the_chat_goes_on() {
         .await;
     anna.hears("still here").await;
 }
+
+/// XEP-0363 section 6: what is refused for a while says until when.
+#[tokio::test]
+async fn who_has_asked_for_too_many_slots_is_told_when_to_ask_again() {
+    let (_server, mut anna, _) = stage("upload-retry", "").await;
+    for _ in 0..50 {
+        slot(&mut anna, "filename='a' size='1'", "").await;
+    }
+    let refused = ask(&mut anna, "filename='a' size='1'", "").await;
+    assert!(refused.contains("<resource-constraint "), "{refused}");
+    let retry = between(
+        &refused,
+        "<retry xmlns='urn:xmpp:http:upload:0' stamp='",
+        "'",
+    );
+    assert!(retry.starts_with("20") && retry.ends_with('Z'), "{retry}");
+}

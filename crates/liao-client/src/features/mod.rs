@@ -5,6 +5,7 @@ pub mod block;
 pub mod carbons;
 pub mod edit;
 pub mod encryption;
+pub mod files;
 pub mod ids;
 pub mod markers;
 pub mod nudge;
@@ -90,6 +91,7 @@ impl Change {
                 }
                 more.edited_ms = Some(by.time_ms);
                 message.text.clone_from(text);
+                more.file = None;
                 true
             }
             Change::Recall { .. } => {

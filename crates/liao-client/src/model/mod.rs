@@ -125,6 +125,8 @@ impl Model {
             | Event::Ready
             | Event::CaughtUp { .. }
             | Event::History { .. }
+            | Event::Progress { .. }
+            | Event::Saved { .. }
             | Event::Typing { .. }
             | Event::Nudge { .. }
             | Event::Blocked(_) => {}

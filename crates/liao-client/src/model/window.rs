@@ -70,15 +70,15 @@ impl Window {
         if !self.expected && (!self.open || self.newer) {
             return;
         }
-        let again = message.outgoing
-            && self
-                .lines
-                .iter()
-                .rev()
-                .any(|l| l.message.outgoing && l.message.id == message.id);
-        if !again {
-            let line = self.make(None, message, state);
-            self.lines.push_back(line);
+        let again = |l: &&mut Line| l.message.outgoing && l.message.id == message.id;
+        match self.lines.iter_mut().rev().find(again) {
+            // A file has an address now.
+            Some(line) if message.outgoing && message.more.file.is_some() => line.message = message,
+            Some(_) if message.outgoing => {}
+            _ => {
+                let line = self.make(None, message, state);
+                self.lines.push_back(line);
+            }
         }
     }
 

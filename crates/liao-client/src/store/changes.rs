@@ -145,6 +145,16 @@ impl Store {
             .optional()?)
     }
 
+    /// The place of a message by its id, the newest if there are several; `None`: it is not here.
+    pub fn place_of(&self, account: &str, peer: &str, id: &str) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT n FROM message WHERE account = ?1 AND peer = ?2 AND id = ?3 ORDER BY n DESC LIMIT 1";
+        let db = self.lock();
+        let mut query = db.prepare_cached(sql)?;
+        Ok(query
+            .query_row(params![account, peer, id], |row| row.get(0))
+            .optional()?)
+    }
+
     /// Puts something that we do to a message into the outbox.
     pub fn act(&self, account: &str, id: &str, xml: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO action (account, id, xml) VALUES (?1, ?2, ?3)";

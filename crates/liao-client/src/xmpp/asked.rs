@@ -31,6 +31,15 @@ impl Session<'_> {
                     self.program.tell(Event::Notice(words)).await;
                 }
                 Asked::Block if ours => {}
+                Asked::Items if from == Some(self.bare.domain().as_str()) => {
+                    self.items(stanza).await
+                }
+                Asked::Takes(item) if from == Some(item.as_str()) => {
+                    self.takes(item, stanza).await;
+                }
+                Asked::Slot(gift) if from == self.uploads.address() => {
+                    self.slot(gift, stanza).await;
+                }
                 other => drop(self.asked.insert(id.to_owned(), other)),
             }
             return;

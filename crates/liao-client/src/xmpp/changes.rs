@@ -3,8 +3,8 @@
 use super::said::Said;
 use super::session::{Asked, Session};
 use super::{Xmpp, incoming};
-use crate::backend::{Command, Event, Message, Peer, Reply};
-use crate::features::{By, Change, block, edit, nudge, reactions, recall, reply, typing};
+use crate::backend::{Command, Event, Message, More, Peer, Reply};
+use crate::features::{By, Change, block, edit, files, nudge, reactions, recall, reply, typing};
 use crate::{now_ms, random_id};
 use liao_proto::ns;
 use liao_proto::stanza::Stanza;
@@ -47,9 +47,10 @@ pub(super) struct Act {
 
 /// The words and payloads of a message as they go out.
 pub(super) fn content(message: &Message) -> String {
-    match &message.more.reply {
-        Some(reply) => reply::answer(reply, &message.text),
-        None => format!("<body>{}</body>", escape(&message.text)),
+    match (&message.more.file, &message.more.reply) {
+        (Some(file), _) => files::link(file),
+        (None, Some(reply)) => reply::answer(reply, &message.text),
+        (None, None) => format!("<body>{}</body>", escape(&message.text)),
     }
 }
 
@@ -60,10 +61,10 @@ pub(super) fn lets_know(xmpp: &Xmpp, what: &str) -> bool {
 }
 
 /// What an answer quotes.
-pub(super) fn quoted(xmpp: &Xmpp, peer: &str, of: &str) -> Option<Reply> {
+pub(super) fn quoted(xmpp: &Xmpp, peer: &str, of: &str) -> More {
     let me = &xmpp.account.jid;
-    let found = xmpp.store.message(me, peer, of, None).ok().flatten()?;
-    Some(Reply {
+    let found = xmpp.store.message(me, peer, of, None).ok().flatten();
+    let reply = found.map(|found| Reply {
         id: of.to_owned(),
         to: Some(if found.outgoing {
             me.clone()
@@ -71,7 +72,11 @@ pub(super) fn quoted(xmpp: &Xmpp, peer: &str, of: &str) -> Option<Reply> {
             found.peer
         }),
         quote: reply::quote(&found.text),
-    })
+    });
+    More {
+        reply,
+        ..More::default()
+    }
 }
 
 /// Edits, recalls and reactions: done here at once, and kept until the server has them. Words if it cannot be.
@@ -93,6 +98,9 @@ pub(super) fn act(xmpp: &Xmpp, said: &Said, command: Command) -> Result<Act, Str
     let mut before = found.ok_or("there is no such message here")?;
     if before.more.recalled {
         return Err("it was taken back".into());
+    }
+    if before.more.file.is_some() && matches!(change, Change::Edit { .. }) {
+        return Err("a file has no words to edit".into());
     }
     let by = By {
         who: me.to_owned(),

@@ -60,6 +60,20 @@ impl Session<'_> {
             .await;
     }
 
+    /// Names a contact and puts them into groups (RFC 6121 section 2.4); an empty name is none (section 2.1.2.4).
+    pub(super) fn arrange(&mut self, peer: &str, name: Option<&str>, groups: &[String]) {
+        let name = name.filter(|n| !n.is_empty());
+        let name = name.map_or(String::new(), |n| format!(" name='{}'", escape(n)));
+        let groups: String = groups
+            .iter()
+            .map(|g| format!("<group>{}</group>", escape(g)))
+            .collect();
+        self.set_roster(&format!(
+            "<item jid='{}'{name}>{groups}</item>",
+            escape(peer)
+        ));
+    }
+
     fn set_roster(&mut self, item: &str) {
         let iq = format!(
             "<iq type='set' id='{}'><query xmlns='{}'>{item}</query></iq>",

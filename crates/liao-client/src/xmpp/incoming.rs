@@ -1,7 +1,7 @@
 //! What stanzas from the server mean, without doing anything about it (RFC 6121 sections 2 to 5).
 
 use crate::backend::{Contact, Event, Message, More, Show};
-use crate::features::{encryption, ids, recall, reply};
+use crate::features::{encryption, files, ids, recall, reply};
 use crate::{now_ms, random_id};
 use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
@@ -54,6 +54,7 @@ pub fn message(stanza: &Stanza, me: &BareJid, ours: bool) -> Option<Message> {
         delayed: stamp.is_some(),
         more: More {
             reply: reply::read(stanza),
+            file: files::read(stanza).map(Box::new),
             recalled,
             encrypted,
             ..More::default()

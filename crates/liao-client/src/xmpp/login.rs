@@ -107,6 +107,7 @@ async fn settle(
             false => Managing::No,
         },
         carbons: false,
+        archive: false,
         resumed: None,
         had,
     };
@@ -218,6 +219,7 @@ async fn enter_by_sasl2(
             let start = Start {
                 managed: Managing::No,
                 carbons: false,
+                archive: false,
                 resumed: Some(h),
                 had: None,
             };
@@ -244,6 +246,7 @@ async fn enter_by_sasl2(
     let start = Start {
         managed,
         carbons: extras.contains(ns::CARBONS),
+        archive: bound.get_child("metadata", ns::MAM).is_some(),
         resumed: None,
         had,
     };

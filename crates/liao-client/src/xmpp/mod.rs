@@ -6,6 +6,7 @@ mod catchup;
 mod changes;
 mod connect;
 mod contacts;
+mod files;
 mod heard;
 mod incoming;
 mod login;
@@ -13,10 +14,11 @@ mod managed;
 mod outbox;
 mod register;
 mod said;
+mod saving;
 mod session;
 
 use crate::backend::{
-    Backend, Command, Event, Failure, Inner, Link, Message, More, Older, Peer, Reply, State, link,
+    Backend, Command, Event, Failure, Inner, Link, Message, More, Older, Peer, State, link,
 };
 use crate::store::{Account, Agent, Before, Store};
 use crate::{now_ms, random_id};
@@ -70,6 +72,7 @@ impl Backend for Xmpp {
                 finishing: false,
                 carried: None,
                 said: Said::default(),
+                files: files::Files::default(),
             };
             let error = program.run().await.err();
             let _ = events.send(Event::Closed { error }).await;
@@ -87,6 +90,7 @@ struct Program {
     /// What a broken connection leaves to the next one.
     carried: Option<session::Carried>,
     said: Said,
+    files: files::Files,
 }
 
 impl Program {
@@ -142,7 +146,7 @@ impl Program {
                     command = self.inner.commands.recv() => match command {
                         None | Some(Command::Quit { .. }) => return Ok(()),
                         Some(Command::Finish) => return Err(self.unfinished(&why)),
-                        Some(command) => aside(&self.xmpp, &self.inner.events, &mut self.said, command).await,
+                        Some(command) => aside(&self.xmpp, &self.inner.events, &mut self.said, &mut self.files, command).await,
                     }
                 }
             }
@@ -172,12 +176,8 @@ impl Program {
     }
 
     /// Puts a message into the outbox; `None` and a word if the disk does not take it.
-    async fn queue(
-        &mut self,
-        said: (String, Peer, String),
-        reply: Option<Reply>,
-    ) -> Option<Message> {
-        keep(&self.xmpp, &self.inner.events, &mut self.said, said, reply).await
+    async fn queue(&mut self, said: (String, Peer, String), more: More) -> Option<Message> {
+        keep(&self.xmpp, &self.inner.events, &mut self.said, said, more).await
     }
 
     /// Whether something in the outbox may have been said before: by a connection that broke, or by a program that
@@ -237,7 +237,7 @@ impl Program {
                     }
                     Some(Command::Finish) => self.finishing = true,
                     Some(command) => {
-                        aside(&self.xmpp, &self.inner.events, &mut self.said, command).await;
+                        aside(&self.xmpp, &self.inner.events, &mut self.said, &mut self.files, command).await;
                     }
                 },
             }
@@ -269,18 +269,36 @@ impl Program {
 }
 
 /// What can be done of a command without a connection.
-async fn aside(xmpp: &Xmpp, events: &mpsc::Sender<Event>, said: &mut Said, command: Command) {
+async fn aside(
+    xmpp: &Xmpp,
+    events: &mpsc::Sender<Event>,
+    said: &mut Said,
+    files: &mut files::Files,
+    command: Command,
+) {
     let event = match command {
         Command::Send { id, to, text } => {
-            return drop(keep(xmpp, events, said, (id, to, text), None).await);
+            return drop(keep(xmpp, events, said, (id, to, text), More::default()).await);
         }
         Command::Reply { id, to, text, of } => {
-            let reply = changes::quoted(xmpp, &to, &of);
-            return drop(keep(xmpp, events, said, (id, to, text), reply).await);
+            let more = changes::quoted(xmpp, &to, &of);
+            return drop(keep(xmpp, events, said, (id, to, text), more).await);
         }
         Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
             changes::act(xmpp, said, command).map_or_else(Event::Notice, changes::Act::event)
         }
+        Command::SendFile { id, .. } => {
+            let why = "files need the connection; try again when it is back".to_owned();
+            let state = State::Failed { why };
+            Event::State { id, state }
+        }
+        Command::SaveFile { id, file, folder } => {
+            return files.save(xmpp, events, id, file, folder);
+        }
+        Command::CancelFile { id } => match files.stop(id) {
+            Some(event) => event,
+            None => return,
+        },
         // Nobody waits for it later.
         Command::Typing { .. } => return,
         Command::Read { peer } => return saw(xmpp, events, &peer).await,
@@ -300,7 +318,7 @@ async fn keep(
     events: &mpsc::Sender<Event>,
     said: &mut Said,
     (id, peer, text): (String, Peer, String),
-    reply: Option<Reply>,
+    more: More,
 ) -> Option<Message> {
     let message = Message {
         peer,
@@ -309,10 +327,7 @@ async fn keep(
         text,
         time_ms: now_ms(),
         delayed: false,
-        more: More {
-            reply,
-            ..More::default()
-        },
+        more,
     };
     let kept = xmpp.store.queue(&xmpp.account.jid, &message);
     let state = match &kept {

@@ -3,7 +3,7 @@
 use super::changes::content;
 use super::managed::Managed;
 use super::session::{Asked, Session};
-use crate::backend::{Event, Message, Peer, Reply, State};
+use crate::backend::{Event, Message, More, Peer, State};
 use crate::features::{markers, receipts, typing};
 use liao_proto::ns;
 use liao_proto::xml::{Frame, escape};
@@ -48,8 +48,8 @@ impl Session<'_> {
     }
 
     /// Keeps what the person says, and writes it.
-    pub(super) async fn say(&mut self, said: (String, Peer, String), reply: Option<Reply>) {
-        if let Some(message) = self.program.queue(said, reply).await
+    pub(super) async fn say(&mut self, said: (String, Peer, String), more: More) {
+        if let Some(message) = self.program.queue(said, more).await
             && !self.archive.holds_the_outbox()
         {
             self.write(&message);
@@ -60,6 +60,7 @@ impl Session<'_> {
     pub(super) fn is_settled(&self) -> bool {
         let managed = self.carried.managed.as_ref();
         !self.archive.holds_the_outbox()
+            && !self.gives()
             && self.pings.under_way == 0
             && self.pings.written.is_empty()
             && managed.is_none_or(Managed::is_settled)

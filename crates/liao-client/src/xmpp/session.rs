@@ -2,10 +2,11 @@
 
 use super::archive::{Archive, Held};
 use super::changes::{self, Signs};
+use super::files::{Gift, Service};
 use super::managed::Managed;
 use super::outbox::Pings;
 use super::{Ended, Program, connect};
-use crate::backend::{Command, Event, State};
+use crate::backend::{Command, Event, More, State};
 use crate::features::{block, carbons};
 use crate::random_id;
 use liao_net::{Progress, Wire};
@@ -64,6 +65,8 @@ pub struct Start {
     pub managed: Managing,
     /// Copies of what other devices say and hear were enabled while binding (XEP-0280).
     pub carbons: bool,
+    /// The archive's ends came with the binding: there is one (XEP-0386 section 3.2).
+    pub archive: bool,
     /// The stream goes on; the server has handled so many stanzas.
     pub resumed: Option<u32>,
     /// It does not, but the server has handled so many.
@@ -84,6 +87,12 @@ pub(super) enum Asked {
     Blocked,
     /// To hear nothing of somebody, or to hear of them again.
     Block,
+    /// What else there is on the server.
+    Items,
+    /// Whether this takes files.
+    Takes(String),
+    /// For a place for a file.
+    Slot(Gift),
 }
 
 pub struct Session<'a> {
@@ -94,6 +103,7 @@ pub struct Session<'a> {
     pub(super) pings: Pings,
     pub(super) archive: Archive,
     pub(super) signs: Signs,
+    pub(super) uploads: Service,
     /// Questions under way, by the id of the IQ.
     pub(super) asked: HashMap<String, Asked>,
     /// Ids of IQs begin with it, so that nobody else can guess them.
@@ -117,6 +127,7 @@ impl<'a> Session<'a> {
             pings: Pings::default(),
             archive: Archive::default(),
             signs: Signs::default(),
+            uploads: Service::default(),
             asked: HashMap::new(),
             tag: random_id(),
             number: 0,
@@ -129,10 +140,12 @@ impl<'a> Session<'a> {
             Some(h) => self.resumed(h).await,
             None => self.begin(&start).await,
         };
+        self.give_again().await;
         let ended = match ended {
             Some(ended) => ended,
             None => self.talk().await,
         };
+        self.program.files.again = self.gifts();
         match ended {
             Ended::Lost(_) => self.program.carried = Some(self.carried),
             _ => self.let_go().await,
@@ -150,6 +163,7 @@ impl<'a> Session<'a> {
         }
         self.carried.full = old.full;
         self.carried.carbons = start.carbons;
+        self.carried.archived = start.archive.then_some(true);
         self.carried.held = old.held;
         let listen = self.program.xmpp.listen;
         if let Managing::Enabled(sm_id) = &start.managed {
@@ -246,6 +260,13 @@ impl<'a> Session<'a> {
                     None | Some(Command::Quit { .. }) => return self.goodbye().await,
                     Some(command) => self.command(command).await,
                 },
+                Some((gift, put)) = self.program.files.done.recv() => {
+                    if let Some(message) = self.program.uploaded(gift, put).await
+                        && !self.archive.holds_the_outbox()
+                    {
+                        self.write(&message);
+                    }
+                }
                 () = sleep_until(waiting) => {
                     if heard.elapsed() >= SILENCE + ANSWER {
                         return Ended::Lost("the server does not answer any more".into());
@@ -301,13 +322,20 @@ impl<'a> Session<'a> {
 
     async fn command(&mut self, command: Command) {
         match command {
-            Command::Send { id, to, text } => self.say((id, to, text), None).await,
+            Command::Send { id, to, text } => self.say((id, to, text), More::default()).await,
             Command::Reply { id, to, text, of } => {
-                let reply = changes::quoted(&self.program.xmpp, &to, &of);
-                self.say((id, to, text), reply).await;
+                let more = changes::quoted(&self.program.xmpp, &to, &of);
+                self.say((id, to, text), more).await;
             }
             Command::Edit { .. } | Command::Recall { .. } | Command::React { .. } => {
                 self.change(command).await;
+            }
+            Command::SendFile { id, to, path } => self.give(id, to, path).await,
+            Command::CancelFile { id } => self.cancel_file(id).await,
+            Command::SaveFile { id, file, folder } => {
+                let program = &mut *self.program;
+                let events = &program.inner.events;
+                program.files.save(&program.xmpp, events, id, file, folder);
             }
             Command::Nudge { to } => self.nudge(&to).await,
             Command::Typing { to, composing } => self.type_to(&to, composing),
@@ -318,6 +346,7 @@ impl<'a> Session<'a> {
                     .await;
             }
             Command::Answer { to, accept } => self.answer_request(&to, accept),
+            Command::Arrange { to, name, groups } => self.arrange(&to, name.as_deref(), &groups),
             Command::Remove { to } => self.remove_contact(&to),
             Command::Presence { show, status } => self.be(show, status.as_deref()),
             Command::History {

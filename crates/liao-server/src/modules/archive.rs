@@ -68,13 +68,15 @@ impl Module for Archive {
     }
 
     /// XEP-0386 section 3.2: the archive's ends at the moment of binding. What comes after them reaches the session,
-    /// which is listed already; so nothing lies between.
+    /// which is listed already; so nothing lies between. What was kept is cleared "as it will be provided by MAM": for
+    /// those who ask the archive before they are available. There are clients that bind so and know of no archive; they
+    /// would never see it.
     fn on_inline(&self, cx: &mut Cx<'_>, session: u64, _: &Element) -> Inline {
         let head = cx.entity.offline.head();
         let Some(session) = cx.entity.session(session) else {
             return Inline::Nothing;
         };
-        session.reads_archive = head;
+        session.archive_at_bind = Some(head);
         let (store, bare) = (cx.server.store.clone(), cx.entity.bare.clone());
         Inline::Later(Box::pin(async move {
             let span = store.span(bare.as_str()).await;
@@ -129,6 +131,9 @@ fn query(cx: &mut Cx<'_>, iq: &Stanza, query: Query) -> Answer {
     };
     if Arc::strong_count(&session.queries) > limits::ARCHIVE_QUERIES {
         return Answer::Error(ErrorKind::RESOURCE_CONSTRAINT.with_text("too many queries at once"));
+    }
+    if let (Some(head), None) = (session.archive_at_bind, &session.presence) {
+        session.reads_archive = head;
     }
     let one = session.queries.clone();
     let (answered, answer) = oneshot::channel();

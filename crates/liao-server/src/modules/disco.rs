@@ -47,7 +47,8 @@ impl Module for Disco {
             return Answer::Error(ErrorKind::NOT_ALLOWED);
         }
         if at == At::Account && !may_see(cx, iq.from.as_ref()) {
-            // Section 8: what an account is must not leak to strangers.
+            // Section 8: what an account is must not leak to strangers. It wants an empty list of items for them; that would
+            // tell it from an address that is nobody's, for which RFC 6121 section 8.5.1 demands this error.
             return Answer::Error(ErrorKind::SERVICE_UNAVAILABLE);
         }
         let node = payload.attr("node").unwrap_or_default();

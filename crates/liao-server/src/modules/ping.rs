@@ -1,7 +1,8 @@
 //! Ping (XEP-0199 section 4).
 
 use crate::hooks::{Answer, At, Cx, Module, Spec};
-use liao_proto::{minidom::Element, ns, stanza::Stanza};
+use liao_proto::stanza::{ErrorKind, Stanza};
+use liao_proto::{minidom::Element, ns};
 
 pub struct Ping;
 
@@ -22,7 +23,10 @@ impl Module for Ping {
     fn spec(&self) -> &'static Spec {
         &SPEC
     }
-    fn on_iq(&self, _: &mut Cx<'_>, _: &Stanza, _: &Element, _: At) -> Answer {
+    fn on_iq(&self, _: &mut Cx<'_>, iq: &Stanza, _: &Element, _: At) -> Answer {
+        if iq.type_.as_deref() != Some("get") {
+            return Answer::Error(ErrorKind::BAD_REQUEST);
+        }
         Answer::Result(None)
     }
 }

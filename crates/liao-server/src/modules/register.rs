@@ -1,5 +1,6 @@
 //! Registration of those who are logged in: change the password, give up the account (XEP-0077 sections 3.2, 3.3).
 
+use crate::accounts::AccountError;
 use crate::hooks::{Answer, At, Cx, Module, Spec};
 use crate::registration;
 use crate::server::is_local;
@@ -49,6 +50,10 @@ impl Module for Register {
         if payload.has_child("remove", ns::REGISTER) {
             if payload.children().count() != 1 {
                 return Answer::Error(ErrorKind::BAD_REQUEST);
+            }
+            if cx.server.accounts.admins().iter().eq([&me]) {
+                // Whoever leaves so leaves a server that nobody administers (as in XEP-0133 section 4.2).
+                return Answer::Error(registration::kind(&AccountError::LastAdmin));
             }
             let Some(server) = cx.server.arc() else {
                 return Answer::Error(ErrorKind::INTERNAL_SERVER_ERROR);

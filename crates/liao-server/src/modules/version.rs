@@ -1,7 +1,8 @@
 //! Software version (XEP-0092 section 3).
 
 use crate::hooks::{Answer, At, Cx, Module, Spec};
-use liao_proto::{minidom::Element, ns, stanza::Stanza};
+use liao_proto::stanza::{ErrorKind, Stanza};
+use liao_proto::{minidom::Element, ns};
 
 pub struct Version;
 
@@ -18,7 +19,10 @@ impl Module for Version {
     fn spec(&self) -> &'static Spec {
         &SPEC
     }
-    fn on_iq(&self, _: &mut Cx<'_>, _: &Stanza, _: &Element, _: At) -> Answer {
+    fn on_iq(&self, _: &mut Cx<'_>, iq: &Stanza, _: &Element, _: At) -> Answer {
+        if iq.type_.as_deref() != Some("get") {
+            return Answer::Error(ErrorKind::BAD_REQUEST);
+        }
         let mut query = Element::bare("query", ns::VERSION);
         for (name, text) in [("name", "liao"), ("version", env!("CARGO_PKG_VERSION"))] {
             let mut child = Element::bare(name, ns::VERSION);

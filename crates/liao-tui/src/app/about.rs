@@ -5,7 +5,6 @@ use crate::commands::{Act, Place as Talk};
 use crate::composer::Composer;
 use crate::emoji;
 use crate::i18n::fill;
-use crate::text;
 use liao_client::{Command, Message, Peer, Reply, random_id};
 
 /// What the words under way are for.
@@ -34,7 +33,7 @@ impl App {
             What::Edit => self.words.about_edit,
             What::React => self.words.about_react,
         };
-        Some(fill(words, &[&text::one_line(&about.message.text)]))
+        Some(fill(words, &[&self.one_line(&about.message)]))
     }
 
     /// The next words are about the selected message.
@@ -47,7 +46,7 @@ impl App {
     fn about_message(&mut self, what: What, message: Message) {
         if self.talk == Talk::Sockets
             || message.more.recalled
-            || (what == What::Edit && !message.outgoing)
+            || (what == What::Edit && (!message.outgoing || message.more.file.is_some()))
         {
             return self.say(self.words.nothing_to_change);
         }
@@ -67,11 +66,14 @@ impl App {
 
     /// The newest message of ours, or of the other side.
     fn newest(&self, outgoing: bool) -> Option<Message> {
+        self.newest_like(|m| m.outgoing == outgoing && !m.more.recalled)
+    }
+
+    /// The newest message of which something is true.
+    pub(super) fn newest_like(&self, fits: impl Fn(&Message) -> bool) -> Option<Message> {
         let person = self.model.people.get(self.open.as_ref()?)?;
         let mut lines = person.window.lines().iter().rev().map(|l| &l.message);
-        lines
-            .find(|m| m.outgoing == outgoing && !m.more.recalled)
-            .cloned()
+        lines.find(|m| fits(m)).cloned()
     }
 
     /// Other words for what we said last.
@@ -173,6 +175,10 @@ impl App {
                     false => Command::Unblock { peer },
                 }));
             }),
+            (Act::File(path), ..) => self.give(&crate::os::path(&path), false),
+            (Act::SaveFile, ..) => self.save_newest(),
+            (Act::StopFiles, ..) => self.stop_files(),
+            (act @ (Act::Name(..) | Act::Groups(..)), ..) => self.rearrange(&act),
             (Act::Nudge, ..) => match open {
                 Some(to) => self.effects.push(Effect::Command(Command::Nudge { to })),
                 None => self.wrong(self.words.to_whom),
@@ -189,6 +195,70 @@ impl App {
             }
             _ => self.wrong(self.words.nothing_to_change),
         }
+    }
+
+    /// Goes to the message that the selected one answers.
+    pub(super) fn go_to_quoted(&mut self) {
+        let Some((_, (message, _))) = self.selected_message() else {
+            return;
+        };
+        let Some(reply) = message.more.reply else {
+            return self.say(self.words.no_quote_here);
+        };
+        self.chat.came_from.push(message.id);
+        self.go_to_message(reply.id);
+    }
+
+    /// Goes back to the answer.
+    pub(super) fn go_back(&mut self) {
+        match self.chat.came_from.pop() {
+            Some(id) => self.go_to_message(id),
+            None => self.say(self.words.nothing_to_return_to),
+        }
+    }
+
+    fn go_to_message(&mut self, id: String) {
+        let Some(peer) = self.open.clone() else {
+            return;
+        };
+        let window = self.model.window(&peer);
+        let line = window.lines().iter().rev().find(|l| l.message.id == id);
+        match line.map(|l| l.key) {
+            Some(key) => {
+                self.chat.selected = Some(key);
+                self.reveal();
+            }
+            None => self.effects.push(Effect::Find(peer, id)),
+        }
+    }
+
+    /// The disk says where it is.
+    pub(super) fn placed(&mut self, peer: &Peer, n: Option<i64>) {
+        if self.open.as_ref() != Some(peer) {
+            return;
+        }
+        match n {
+            Some(n) => self.jump(peer, n),
+            None => {
+                self.chat.came_from.pop();
+                self.say(self.words.quoted_not_here);
+            }
+        }
+    }
+
+    /// A friend's name or groups.
+    fn rearrange(&mut self, act: &Act) {
+        let (Act::Name(name, _) | Act::Groups(name, _)) = act else {
+            return;
+        };
+        self.with(name, |app, peer| {
+            let person = app.model.people.get(&peer).filter(|p| p.is_contact());
+            let command = person.and_then(|p| act.arranges(p.contact.clone()));
+            match command {
+                Some(command) => app.effects.push(Effect::Command(command)),
+                None => app.wrong(fill(app.words.not_a_friend, &[&peer])),
+            }
+        });
     }
 
     /// Tells the other side when we begin to type, and when we stop without saying anything (XEP-0085).

@@ -212,6 +212,16 @@ impl App {
             Action::React => self.begin_about(What::React),
             Action::Recall => self.recall(),
             Action::Again => self.again(),
+            Action::Quoted => self.go_to_quoted(),
+            Action::Return => self.go_back(),
+            Action::Save | Action::Stop => {
+                if let Some((_, (message, _))) = self.selected_message() {
+                    match action {
+                        Action::Save => self.save_file(&message),
+                        _ => self.stop_file(&message),
+                    }
+                }
+            }
             Action::Copy => {
                 if let Some((_, (message, _))) = self.selected_message() {
                     self.effects.push(Effect::Copy(message.text));
@@ -273,6 +283,9 @@ impl App {
         let Some(Overlay::Paste(text)) = self.overlay.take() else {
             return;
         };
+        if action == Action::PasteFile {
+            return self.effects.push(Effect::Paste(text));
+        }
         self.composer.insert(&text);
         if action == Action::PasteSend {
             self.enter();
@@ -314,6 +327,9 @@ impl App {
             .next()
             .unwrap_or_default();
         let first = word.len() == before.len();
+        if let Some(path) = commands::path_argument(&before) {
+            return self.effects.push(Effect::Complete(path.to_owned()));
+        }
         let found: Option<(usize, String)> =
             if let (true, Some(name)) = (first, word.strip_prefix('/')) {
                 let all = commands::complete(name, self.talk);

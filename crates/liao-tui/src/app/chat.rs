@@ -32,6 +32,8 @@ pub struct Chat {
     pub loading: bool,
     /// The message of this place is to be selected as soon as it is in memory.
     jump: Option<i64>,
+    /// Answers from which we went to what they answer: their ids.
+    pub(super) came_from: Vec<String>,
 }
 
 impl App {
@@ -186,7 +188,7 @@ impl App {
         let name = text::one_line(self.model.name(&message.peer));
         let words = match self.notify {
             Notify::Hide => self.words.wrote.to_owned(),
-            _ => text::fit(&text::one_line(&message.text), 120),
+            _ => text::fit(&self.one_line(message), 120),
         };
         if !here {
             self.say(format!("{name}: {}", text::fit(&words, 60)));
@@ -248,7 +250,9 @@ impl App {
         };
         if matches!(line.1, State::Failed { .. }) {
             self.chat.selected = None;
-            self.send(peer, line.0.text);
+            if !self.give_again(&line.0) {
+                self.send(peer, line.0.text);
+            }
         } else {
             self.say(self.words.said_not_sent);
         }
@@ -472,9 +476,17 @@ impl App {
         }
     }
 
-    /// What stands for a message in one line.
+    /// The words of a message in one line; of a file its name.
+    pub fn one_line(&self, message: &Message) -> String {
+        match &message.more.file {
+            Some(file) => text::file(file),
+            None => text::one_line(&message.text),
+        }
+    }
+
+    /// What stands for a message in one line, and whose it is.
     pub fn preview(&self, message: &Message) -> String {
-        let words = text::one_line(&message.text);
+        let words = self.one_line(message);
         if message.outgoing {
             fill("{0}: {1}", &[self.words.me, &words])
         } else {

@@ -4,6 +4,7 @@ mod about;
 mod actions;
 mod chat;
 mod choice;
+mod files;
 mod form;
 mod lines;
 mod list;
@@ -24,9 +25,12 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use jiff::tz::TimeZone;
 use liao_client::sockets::Role;
 use liao_client::xmpp::Invitation;
-use liao_client::{Account, Command, Conversation, Event, Failure, Kept, Model, Page, Peer, Show};
+use liao_client::{
+    Account, Command, Conversation, Event, Failure, FileLink, Kept, Model, Page, Peer, Show,
+};
 use liao_proto::xep::invite::Invite;
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 
 /// Notices that can be read again.
 const NOTICES: usize = 200;
@@ -74,6 +78,14 @@ pub enum Input {
     Book(Vec<(String, String)>),
     /// The editor gave words back, or why not.
     Edited(Result<String, String>),
+    /// Where a message of this conversation is, if it is here.
+    Placed(Peer, Option<i64>),
+    /// A file was dropped on the terminal.
+    Dropped(PathBuf),
+    /// The rest of a path that was begun.
+    Completed(String),
+    /// Pasted words are a file now, or why not.
+    Pasted(Result<PathBuf, String>),
     /// An answer to setting up an account.
     SetUp(Box<Result<SetUp, Failure>>),
     /// Time has passed.
@@ -117,6 +129,16 @@ pub enum Effect {
     Copy(String),
     /// Open an address.
     Open(String),
+    /// Where a message is, by its id.
+    Find(Peer, String),
+    /// Fetch a file, by this id.
+    Save(String, FileLink),
+    /// Go on with a path that was begun.
+    Complete(String),
+    /// Make a file of pasted words.
+    Paste(String),
+    /// A file that was only made to be given can go.
+    Forget(PathBuf),
     /// Write in the person's editor.
     Editor(String),
     /// The mouse is ours, or not.
@@ -251,6 +273,7 @@ pub struct App {
     /// Availability and status line, as the person chose them.
     presence: (Option<Show>, Option<String>),
     about: Option<about::About>,
+    files: files::Files,
     /// Whom we told that we type.
     told_typing: Option<Peer>,
     /// Who types, and until when that is believed.
@@ -299,6 +322,7 @@ impl App {
             show_book: false,
             presence: (None, None),
             about: None,
+            files: files::Files::default(),
             told_typing: None,
             typing: Vec::new(),
             used_ms: 0,
@@ -368,6 +392,10 @@ impl App {
             Input::Book(book) => self.booked(book),
             Input::Edited(Ok(text)) => self.composer.set(text.trim_end_matches('\n')),
             Input::Edited(Err(why)) => self.wrong(why),
+            Input::Placed(peer, n) => self.placed(&peer, n),
+            Input::Dropped(path) => self.dropped(&path),
+            Input::Completed(rest) => self.composer.insert(&rest),
+            Input::Pasted(made) => self.pasted_file(made),
             Input::SetUp(done) => self.set_up(*done),
             Input::Tick => {}
         }
@@ -439,6 +467,7 @@ impl App {
             return;
         }
         self.model.apply(event);
+        self.file_event(event);
         match event {
             Event::Notice(words) => self.say(words.clone()),
             Event::Online { .. } => {

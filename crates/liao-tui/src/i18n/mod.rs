@@ -39,11 +39,13 @@ texts! {
     line_help, greeting, you_talk_to, nobody_listed, no_friends, here, not_here, asks_friend, asked_friend,
     is_here, is_gone, is_state, how_to_answer, older_there,
     edited, took_back, reacted, nudged, nothing_to_change,
+    // Files.
+    stops_it, saved_as, not_saved, no_file_here, no_file_under_way, file_begins, file_left, file_speed,
     // What a message has beside its words.
     recalled_mine, about_reply, about_edit, about_react, k_reply, k_edit, k_recall, k_react, edited_mark, types_now,
     // The table of commands.
-    a_name, a_text, a_address, a_words, a_number, c_to, c_who, c_add, c_accept, c_decline, c_remove, c_online,
-    c_away, c_busy, c_history, c_read, c_edit, c_recall, c_reply, c_react, c_nudge, c_block, c_unblock, c_search, c_pin, c_mute, c_book, c_theme, c_notify, c_mouse, c_notices, c_help,
+    a_name, a_text, a_address, a_words, a_number, a_path, c_to, c_who, c_add, c_accept, c_decline, c_remove, c_online,
+    c_away, c_busy, c_history, c_read, c_edit, c_recall, c_reply, c_react, c_nudge, c_block, c_unblock, c_name, c_move, a_new_name, a_group, not_a_friend, k_quoted, k_return, quoted_not_here, no_quote_here, nothing_to_return_to, c_file, c_save, c_stop, c_search, c_pin, c_mute, c_book, c_theme, c_notify, c_mouse, c_notices, c_help,
     c_quit,
     // The table of keys.
     k_anywhere, k_writing, k_in_list, k_on_message, k_in_choice, k_in_form, k_in_question, k_help, k_quit,
@@ -51,7 +53,7 @@ texts! {
     k_page_down, k_bottom, k_redraw, k_back, k_send, k_newline, k_complete, k_select, k_editor, k_clear, k_up,
     k_down, k_left, k_right, k_word_left, k_word_right, k_home, k_end, k_backspace, k_delete, k_cut_word,
     k_cut_word_after, k_cut_line, k_paste, k_open, k_tab, k_fold, k_unfold, k_pin, k_mute, k_accept, k_decline,
-    k_link, k_copy, k_again, k_choose, k_confirm, k_show, k_sockets, k_paste_send, k_paste_edit,
+    k_link, k_copy, k_again, k_choose, k_confirm, k_show, k_sockets, k_paste_send, k_paste_edit, k_paste_file, k_save, k_stop,
 }
 
 /// Which text, of whatever language.

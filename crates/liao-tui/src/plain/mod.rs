@@ -2,14 +2,14 @@
 
 mod acts;
 mod input;
+mod lists;
 mod show;
 
 use crate::app::lookup_words;
 use crate::commands::{self, Line, Place};
 use crate::i18n::{Lang, Words, fill};
-use crate::text;
 use liao_client::{
-    Command, Event, Failure, Link, Message, Model, Peer, State, Store, now_ms, random_id,
+    Command, Event, Failure, FileLink, Link, Message, Model, Peer, State, Store, now_ms, random_id,
 };
 use show::{Form, Screen};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -57,6 +57,11 @@ struct View {
     early: VecDeque<String>,
     /// The last message of each conversation, ours and theirs.
     latest: HashMap<(Peer, bool), String>,
+    /// Files under way.
+    files: Vec<String>,
+    /// The last file of each of the others.
+    given: HashMap<Peer, FileLink>,
+    progress_told: Instant,
     commands: VecDeque<Command>,
     on_the_way: HashSet<String>,
     told_kept: bool,
@@ -87,6 +92,9 @@ pub async fn run(mut link: Link, options: Options, stop: impl Future<Output = ()
         model: Model::default(),
         early: VecDeque::new(),
         latest: HashMap::new(),
+        files: Vec::new(),
+        given: HashMap::new(),
+        progress_told: Instant::now(),
         commands: VecDeque::new(),
         on_the_way: HashSet::new(),
         told_kept: false,
@@ -214,6 +222,7 @@ impl View {
                 }
             }
         }
+        self.file_event(&event);
         if let Event::Message(message) = &event {
             let key = (message.peer.clone(), message.outgoing);
             self.latest.insert(key, message.id.clone());
@@ -242,6 +251,7 @@ impl View {
             {
                 self.failed |= matches!(state, State::Failed { .. });
                 self.on_the_way.remove(&id);
+                self.files.retain(|file| *file != id);
             }
             Event::Online { .. } => {
                 self.told_kept = false;
@@ -256,7 +266,7 @@ impl View {
     }
 
     /// Not everything that happens is worth a line.
-    fn is_news(&self, event: &Event) -> bool {
+    fn is_news(&mut self, event: &Event) -> bool {
         match event {
             Event::Contact(_) | Event::Typing { .. } => self.screen.form == Form::Json,
             Event::Presence {
@@ -271,6 +281,7 @@ impl View {
                         (p.available, p.show, &p.status) != (*available, *show, status)
                     })
             }
+            Event::Progress { done, of, .. } => self.tells_progress(*done, *of),
             Event::State {
                 state: State::Waiting { .. },
                 ..
@@ -480,61 +491,6 @@ impl View {
         match self.find(name) {
             Ok(peer) => self.commands.push_back(command(peer)),
             Err(why) => self.wrong(&why),
-        }
-    }
-
-    fn who(&self) {
-        let people = self.model.list();
-        if people.is_empty() {
-            self.say(if self.options.sockets {
-                self.words.nobody_listed
-            } else {
-                self.words.no_friends
-            });
-        }
-        for person in people {
-            let peer = &person.contact.peer;
-            let state = match (person.requests, person.available, person.show) {
-                (true, ..) => self.words.asks_friend,
-                (_, true, None) => self.words.here,
-                (_, true, Some(_)) => self.words.away,
-                _ if person.contact.asked => self.words.asked_friend,
-                _ => self.words.not_here,
-            };
-            let mark = if self.current.as_ref() == Some(peer) {
-                ">"
-            } else {
-                " "
-            };
-            let name = self.model.name(peer);
-            let address = match &person.contact.groups[..] {
-                [address] if self.options.sockets => address,
-                _ => peer,
-            };
-            let address = if name == address {
-                String::new()
-            } else {
-                format!("  {address}")
-            };
-            let status = person
-                .status
-                .as_ref()
-                .map_or(String::new(), |s| format!("  {s}"));
-            self.say(&format!("{mark} {name}{address}  {state}{status}"));
-        }
-    }
-
-    fn help(&self) {
-        self.say(self.words.line_help);
-        let place = self.place();
-        let rows = commands::ALL.iter();
-        for row in rows.filter(|r| r.fits(place, commands::Form::Plain)) {
-            let other = match self.words.lang {
-                Lang::En => row.names[1],
-                Lang::Zh => row.names[0],
-            };
-            let (usage, other) = (text::pad(&row.usage(self.words), 42), text::pad(other, 8));
-            self.say(&format!("{usage} /{other} {}", (row.what)(self.words)));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Events as lines: for people, for pipes, and as JSON for programs.
 
 use crate::i18n::{Words, fill};
-use crate::text::{harmless, mark};
+use crate::text::{self, harmless, mark};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use liao_client::{Event, Kept, Message, Model, Older, Show, State};
@@ -67,11 +67,15 @@ impl Screen {
                     name
                 };
                 let late = dated || message.delayed;
+                let words = match &message.more.file {
+                    Some(file) => format!("{}  {}", text::file(file), message.text),
+                    None => message.text.clone(),
+                };
                 self.out(&format!(
                     "[{}] {}: {}",
                     clock(message.time_ms, late),
                     harmless(who, " "),
-                    harmless(&message.text, "\n        ")
+                    harmless(&words, "\n        ")
                 ))
             }
             Form::Pipe { .. } if message.outgoing => Ok(()),
@@ -166,6 +170,13 @@ fn words(event: &Event, model: &Model, words: &Words) -> Option<String> {
             ..
         } => fill(words.of_pieces, &[&left.to_string(), &of.to_string()]),
         Event::Changed(message) => changed(message, model, words),
+        Event::Progress {
+            done, of, speed, ..
+        } => text::progress(*done, *of, *speed, words),
+        Event::Saved { saved, .. } => match saved {
+            Ok(path) => fill(words.saved_as, &[&path.display().to_string()]),
+            Err(why) => fill(words.not_saved, &[why]),
+        },
         Event::Nudge { peer } => fill(words.nudged, &[model.name(peer)]),
         Event::Closed { error: Some(error) } => error.to_string(),
         _ => return None,
@@ -232,6 +243,9 @@ fn message_json(message: &Message) -> Value {
         let felt = felt.map(|r| json!({"who": r.who, "emojis": r.emojis}));
         line["reactions"] = felt.collect();
     }
+    if let Some(file) = &more.file {
+        line["file"] = json!({"url": file.url, "name": file.name, "size": file.size});
+    }
     if let Some(method) = &more.encrypted {
         line["encrypted"] = method.as_str().into();
     }
@@ -279,6 +293,16 @@ fn as_json(event: &Event) -> Option<Value> {
             line["event"] = "changed".into();
             line
         }
+        Event::Progress {
+            id,
+            done,
+            of,
+            speed,
+        } => json!({"event": "progress", "id": id, "done": done, "of": of, "speed": speed}),
+        Event::Saved { id, saved } => match saved {
+            Ok(path) => json!({"event": "saved", "id": id, "path": path}),
+            Err(why) => json!({"event": "saved", "id": id, "why": why}),
+        },
         Event::Typing { peer, composing } => {
             json!({"event": "typing", "peer": peer, "composing": composing})
         }

@@ -152,7 +152,7 @@ impl Program {
             let wait = self.wait();
             tokio::select! {
                 input = self.inputs.recv() => match input {
-                    Some(input) => self.app.update(input),
+                    Some(input) => self.take(input),
                     None => return,
                 },
                 event = next(&mut self.link) => self.event(event),
@@ -173,7 +173,7 @@ impl Program {
             // What has happened meanwhile is drawn at once.
             for _ in 0..AT_ONCE {
                 if let Ok(input) = self.inputs.try_recv() {
-                    self.app.update(input);
+                    self.take(input);
                 } else if let Some(Ok(event)) = self.link.as_mut().map(|l| l.events.try_recv()) {
                     self.event(Some(event));
                 } else {
@@ -181,6 +181,14 @@ impl Program {
                 }
             }
         }
+    }
+
+    fn take(&mut self, input: Input) {
+        let dropped = match &input {
+            Input::Paste(text) => os::dropped(text),
+            _ => None,
+        };
+        self.app.update(dropped.map_or(input, Input::Dropped));
     }
 
     /// Until something on the screen changes by itself.
@@ -307,6 +315,18 @@ impl Program {
                     self.app.wrong(why);
                 }
             }
+            Effect::Find(peer, id) => match self.store.place_of(&me, &peer, &id) {
+                Ok(n) => self.app.update(Input::Placed(peer, n)),
+                Err(error) => self.app.wrong(error.to_string()),
+            },
+            Effect::Save(id, file) => {
+                let folder = os::downloads();
+                let save = Command::SaveFile { id, file, folder };
+                self.commands.push_back(save);
+            }
+            Effect::Complete(begun) => self.app.update(Input::Completed(os::complete(&begun))),
+            Effect::Paste(text) => self.app.update(Input::Pasted(os::paste_file(&text))),
+            Effect::Forget(path) => os::forget_paste(&path),
             Effect::Editor(text) => {
                 let edited = self.screen.aside(|| os::edit(&text));
                 self.app.update(Input::Edited(edited));

@@ -590,3 +590,98 @@ fn typing_is_told_once_and_ends_with_what_is_said() {
     ];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn a_file_shows_how_far_it_is_and_can_be_stopped_and_tried_again() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.types("/file /home/alice/holiday.mp4");
+    stage.press("Enter");
+    let Command::SendFile { id, .. } = stage.commands()[0].clone() else {
+        panic!()
+    };
+    assert!(stage.screen(110, 24).contains("📎 holiday.mp4"));
+    stage.event(Event::Progress {
+        id: id.clone(),
+        done: 2_500_000,
+        of: 10_000_000,
+        speed: 500_000,
+    });
+    let screen = stage.screen(110, 24);
+    let words = "25 % (2.5 MB / 10.0 MB)  500.0 KB/s  15 s left  x stops it";
+    assert!(screen.contains(words), "{screen}");
+    stage.press("Ctrl+Up");
+    stage.press("x");
+    let stop = Command::CancelFile { id: id.clone() };
+    assert_eq!(stage.commands()[1], &stop);
+    let why = "stopped".into();
+    let state = State::Failed { why };
+    stage.event(Event::State { id, state });
+    let screen = stage.screen(110, 24);
+    assert!(screen.contains("✗ not sent: stopped"), "{screen}");
+    assert!(!screen.contains("stops it"), "{screen}");
+    // The same once more; now it arrives, and has an address.
+    stage.press("s");
+    let Command::SendFile { id, path, to } = stage.commands()[2].clone() else {
+        panic!()
+    };
+    assert_eq!(path.to_str(), Some("/home/alice/holiday.mp4"));
+    let mut there = message(&to, true, &id, "https://files.example/holiday.mp4", 0);
+    there.more.file = Some(Box::new(liao_client::FileLink {
+        url: there.text.clone(),
+        name: "holiday.mp4".into(),
+        size: Some(10_000_000),
+    }));
+    let state = State::Queued;
+    stage.event(Event::State {
+        id: id.clone(),
+        state,
+    });
+    stage.event(Event::Message(there));
+    let state = State::Delivered;
+    stage.event(Event::State { id, state });
+    let screen = stage.screen(110, 24);
+    let row = screen
+        .lines()
+        .find(|l| l.contains("holiday.mp4 (10.0 MB)"))
+        .unwrap();
+    assert!(row.ends_with("✓✓"), "{row}");
+    assert_eq!(screen.matches("📎 holiday.mp4").count(), 2, "{screen}");
+}
+
+#[test]
+fn a_dropped_file_waits_for_enter() {
+    let mut stage = long(1);
+    stage.opens(BOB);
+    stage.input(Input::Dropped("/tmp/a b.png".into()));
+    assert_eq!(stage.app.composer.text(), "/file /tmp/a b.png");
+    assert!(stage.commands().is_empty());
+    stage.press("Enter");
+    assert!(matches!(stage.commands()[..], [Command::SendFile { .. }]));
+}
+
+#[test]
+fn one_goes_to_what_is_quoted_and_back_however_long_ago_it_was() {
+    let mut stage = long(1_000);
+    stage.opens(BOB);
+    stage.hears_answer(BOB, "kept-3", "about the third");
+    stage.hears_answer(BOB, "heard-9999", "about what nobody has");
+    let selected = |stage: &Stage| {
+        let line = stage.app.chat.selected.and_then(|key| {
+            let window = &stage.app.model.people[BOB].window;
+            window.line(key).map(|l| l.message.text.clone())
+        });
+        line.unwrap_or_default()
+    };
+    stage.press("Ctrl+Up");
+    stage.press("g");
+    assert_eq!(selected(&stage), "about what nobody has");
+    assert!(stage.screen(120, 24).contains("is not on this device yet"));
+    stage.press("Up");
+    stage.press("g");
+    assert_eq!(selected(&stage), "number 2.");
+    assert!(stage.screen(80, 24).contains("number 2."));
+    stage.press("b");
+    assert_eq!(selected(&stage), "about the third");
+    assert!(stage.screen(80, 24).contains("about the third"));
+}

@@ -113,6 +113,32 @@ impl Stage {
         self.event(Event::Message(message));
     }
 
+    /// Somebody answers a message.
+    pub fn hears_answer(&mut self, peer: &str, of: &str, text: &str) {
+        self.hears(peer, text);
+        let mut message = self.disk.last().unwrap().message.clone();
+        message.more.reply = Some(liao_client::Reply {
+            id: of.into(),
+            to: None,
+            quote: "what was said".into(),
+        });
+        self.disk.last_mut().unwrap().message = message.clone();
+        self.event(Event::Changed(message));
+    }
+
+    /// Somebody gives a file.
+    pub fn hears_file(&mut self, peer: &str, name: &str) {
+        self.hears(peer, &format!("https://files.example/{name}"));
+        let mut message = self.disk.last().unwrap().message.clone();
+        message.more.file = Some(Box::new(liao_client::FileLink {
+            url: message.text.clone(),
+            name: name.into(),
+            size: Some(2_500_000),
+        }));
+        self.disk.last_mut().unwrap().message = message.clone();
+        self.event(Event::Changed(message));
+    }
+
     pub fn event(&mut self, event: Event) {
         self.input(Input::Event(event));
     }
@@ -130,6 +156,11 @@ impl Stage {
                         };
                         let found = self.disk.iter().rev().filter(fits).cloned().collect();
                         self.app.update(Input::Found(found));
+                    }
+                    Effect::Find(peer, id) => {
+                        let fits = |k: &&Kept| k.message.peer == peer && k.message.id == id;
+                        let n = self.disk.iter().rev().find(fits).map(|k| k.n);
+                        self.app.update(Input::Placed(peer, n));
                     }
                     effect => self.done.push(effect),
                 }

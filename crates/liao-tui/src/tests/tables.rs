@@ -441,6 +441,34 @@ fn on_a_message(name: &str, key: &str) -> bool {
                 (_, did) => panic!("{name}: {did:?}"),
             }
         }
+        "quoted" | "return" => {
+            let mut stage = talking();
+            stage.hears_answer(BOB, "kept-2", "the answer");
+            let answer = stage.app.model.people[BOB].window.lines().len() - 1;
+            stage.press("Ctrl+Up");
+            stage.press(if name == "quoted" { key } else { "g" });
+            assert_eq!(at(&stage), Some(1));
+            if name == "return" {
+                stage.press(key);
+                assert_eq!(at(&stage), Some(answer));
+                stage.press(key);
+                assert_eq!(at(&stage), Some(answer), "there is nowhere to go");
+            }
+        }
+        "save" | "stop" => {
+            let mut stage = talking();
+            stage.hears_file(BOB, "a.png");
+            stage.press("Ctrl+Up");
+            stage.press(if name == "save" { key } else { "w" });
+            let Some(Effect::Save(id, file)) = stage.done.last().cloned() else {
+                panic!()
+            };
+            assert_eq!(file.name, "a.png");
+            if name == "stop" {
+                stage.press(key);
+                assert_eq!(stage.commands()[..], [&Command::CancelFile { id }]);
+            }
+        }
         "again" => {
             stage.press(key);
             assert!(stage.commands().is_empty(), "it was sent");
@@ -624,6 +652,19 @@ fn before_an_answer(name: &str, key: &str) -> bool {
                 matches!(stage.commands()[..], [Command::Send { text, .. }] if text == "a\nb\nc\nd\ne\nf")
             );
         }
+        "paste-file" => {
+            assert_eq!(
+                stage.done.last(),
+                Some(&Effect::Paste("a\nb\nc\nd\ne\nf".into()))
+            );
+            stage.input(Input::Pasted(Ok("/tmp/x/paste.txt".into())));
+            let Command::SendFile { id, path, .. } = stage.commands()[0].clone() else {
+                panic!()
+            };
+            let state = State::Sent;
+            stage.event(Event::State { id, state });
+            assert_eq!(stage.done.last(), Some(&Effect::Forget(path)));
+        }
         "paste-edit" => assert_eq!(stage.app.composer.text(), "a\nb\nc\nd\ne\nf"),
         "cancel" => assert!(stage.app.composer.text().is_empty() && stage.commands().is_empty()),
         _ => return false,
@@ -696,6 +737,24 @@ fn account_command(first: &str, name: &str) -> bool {
                 matches!(stage.commands()[..], [Command::Remove { to }] if to == "carol@example.org")
             );
         }
+        "name" | "move" => {
+            let naming = first == "name";
+            let (arguments, expected): (&str, (Option<&str>, &[&str])) = match naming {
+                true => ("小明 Ming L.", (Some("Ming L."), &["同学", "Work"])),
+                false => ("小明 家人, Work", (Some("小明"), &["家人", "Work"])),
+            };
+            let stage = typed(name, arguments);
+            let Command::Arrange { to, name, groups } = stage.commands()[0] else {
+                panic!()
+            };
+            assert_eq!(to, MING);
+            let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+            assert_eq!((name.as_deref(), &groups[..]), expected);
+            let stage = typed(first, "bob");
+            assert!(
+                matches!(stage.commands()[..], [Command::Arrange { name: None, groups, .. }] if groups.is_empty() != naming)
+            );
+        }
         "online" | "away" | "busy" => {
             let expected = match first {
                 "online" => None,
@@ -719,6 +778,22 @@ fn account_command(first: &str, name: &str) -> bool {
         "react" => assert!(
             matches!(typed(name, "👍").commands()[..], [Command::React { outgoing: false, emojis, .. }] if emojis == &["👍"])
         ),
+        "file" => assert!(
+            matches!(typed(name, "/tmp/a b.png").commands()[..], [Command::SendFile { to, path, .. }] if to == BOB && path.ends_with("a b.png"))
+        ),
+        "save" | "stop" => {
+            let mut stage = talking();
+            stage.hears_file(BOB, "a.png");
+            stage.types("/save");
+            stage.press("Enter");
+            assert!(
+                matches!(stage.done.last(), Some(Effect::Save(_, file)) if file.name == "a.png")
+            );
+            stage.types(&format!("/{name}"));
+            stage.press("Enter");
+            let stopped = matches!(stage.commands()[..], [Command::CancelFile { .. }]);
+            assert_eq!(stopped, first == "stop");
+        }
         "nudge" => {
             assert!(matches!(typed(name, "").commands()[..], [Command::Nudge { to }] if to == BOB))
         }

@@ -235,6 +235,13 @@ fn words(app: &App, line: &Said, before: Option<&Said>, width: usize) -> Vec<Lin
     if line.message.outgoing {
         come(app, line, &gutter, width, &mut rows);
     }
+    if let Some(words) = app.transfer(&line.message) {
+        let indent = " ".repeat(gutter.indent);
+        for range in text::wrap(&words, width.saturating_sub(gutter.indent).max(8)) {
+            let style = app.theme.of(Role::Accent);
+            rows.push(Line::styled(format!("{indent}{}", &words[range]), style));
+        }
+    }
     rows
 }
 
@@ -298,7 +305,10 @@ fn said(
 ) {
     let (name, colour) = who(app, line);
     let more = &line.message.more;
-    let text = text::clean(&line.message.text);
+    let text = match &more.file {
+        Some(file) => text::file(file),
+        None => text::clean(&line.message.text),
+    };
     // What somebody does (XEP-0245), or did to a message.
     let (mut said, does) = match text.strip_prefix("/me ") {
         _ if more.recalled && line.message.outgoing => (app.words.recalled_mine.to_owned(), true),
@@ -309,7 +319,9 @@ fn said(
     if more.edited_ms.is_some() && !more.recalled {
         said = format!("{said} {}", app.words.edited_mark);
     }
-    let marks = if does {
+    let marks = if more.file.is_some() {
+        vec![mark::LINK; said.len()]
+    } else if does {
         vec![mark::EMPHASIS; said.len()]
     } else {
         markup::marks(&said)

@@ -84,7 +84,8 @@ impl House {
         command.env("LC_ALL", "C.UTF-8");
         command
             .args(args)
-            .env("XDG_DATA_HOME", self.folder.join(who));
+            .env("XDG_DATA_HOME", self.folder.join(who))
+            .env("XDG_DOWNLOAD_DIR", self.folder.join(who).join("downloads"));
         Program::start(&mut command)
     }
 
