@@ -80,12 +80,22 @@ pub async fn connect(
         "Sec-WebSocket-Protocol",
         http::HeaderValue::from_static("xmpp"),
     );
-    let limits = WebSocketConfig::default()
-        .max_message_size(Some(max_bytes))
-        .max_frame_size(Some(max_bytes));
     let io: Box<dyn crate::Io> = Box::new(io);
-    let (socket, _) = tokio_tungstenite::client_async_with_config(request, io, Some(limits))
+    let limits = Some(bounds(max_bytes));
+    let (socket, _) = tokio_tungstenite::client_async_with_config(request, io, limits)
         .await
         .map_err(wrong)?;
-    Ok(Client(socket))
+    Ok(frames(socket))
+}
+
+/// Neither a message nor a frame of one may be larger.
+pub fn bounds(max_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(max_bytes))
+        .max_frame_size(Some(max_bytes))
+}
+
+/// The messages of a connection that has been upgraded.
+pub fn frames(socket: WebSocketStream<Box<dyn crate::Io>>) -> impl Frames + use<> {
+    Client(socket)
 }

@@ -4,6 +4,7 @@
 //! (RFC 6120 section 4), [`stanza`] keeps a stanza as start tag + payload + edits,
 //! `sasl` authenticates, `xep` builds and reads payloads, `sockets` is the tutorial's plain talk.
 
+pub mod address;
 pub mod ns;
 pub mod sasl;
 pub mod sockets;

@@ -8,7 +8,7 @@ mod content;
 pub(crate) use content::moved;
 
 use crate::ns;
-use crate::xml::{Binding, Child, Frame, Ns, escape_into, parse_dom, write_dom};
+use crate::xml::{Binding, Child, Frame, Ns, escape_value_into, parse_dom, write_dom};
 use bytes::Bytes;
 use jid::Jid;
 use minidom::Element;
@@ -390,12 +390,12 @@ impl Stanza {
 }
 
 fn address(text: &str) -> Result<Jid, StanzaError> {
-    Jid::new(text).map_err(|_| StanzaError::Jid(text.to_owned()))
+    crate::address::parse(text).map_err(|_| StanzaError::Jid(text.to_owned()))
 }
 
 fn value(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(b"='");
-    escape_into(out, text);
+    escape_value_into(out, text);
     out.push(b'\'');
 }
 
@@ -538,6 +538,20 @@ mod tests {
         let again = Stanza::parse_bytes(&s.to_bytes()).unwrap();
         assert_eq!(again.text_of("body", ns::CLIENT).as_deref(), Some("hi"));
         assert!(again.get("x", "urn:d").unwrap().has_child("y", "urn:d"));
+    }
+
+    #[test]
+    fn attributes_keep_their_white_space_and_line_ends_become_one() {
+        let s = stanza(
+            "xmlns='jabber:client'",
+            "<message id='a\r\nb&#xD;&#xA;&#9;c'>x\r\ny\rz&#xD;</message>",
+        );
+        assert_eq!(s.id.as_deref(), Some("a b\r\n\tc"));
+        let again = Stanza::parse_bytes(&s.to_bytes()).unwrap();
+        assert_eq!(again.id, s.id);
+        let frame = Reader::single(b"<a>x\r\ny\rz&#xD;</a>", Limits::default()).unwrap();
+        assert_eq!(frame.text(), "x\ny\nz\r");
+        assert_eq!(crate::xml::escape("a\r\nb"), "a&#xD;\nb");
     }
 
     #[test]

@@ -72,6 +72,8 @@ enum Phase {
 
 /// The largest stream header, XML declaration included.
 const MAX_HEADER_BYTES: usize = 8 * 1024;
+/// What the stream's end tag may have beside its name: `</` and white space.
+const MAX_CLOSE_SPACE: usize = 64;
 
 /// Turns bytes into [`Event`]s. Holds no memory while nothing is half received.
 pub struct Reader {
@@ -148,7 +150,7 @@ impl Reader {
         if self.scanner.is_between() {
             self.skip_space();
         }
-        if is_utf16(&self.buf) {
+        if !self.declared && is_utf16(&self.buf) {
             return Err(XmlError::NotUtf8.into());
         }
         if !self.declared && !self.buf.is_empty() {
@@ -158,8 +160,9 @@ impl Reader {
                     return Ok(None);
                 }
                 let Some(end) = memchr::memmem::find(&self.buf, b"?>") else {
-                    return self.header_wait();
+                    return header_room(self.buf.len()).map(|()| None);
                 };
+                header_room(end)?;
                 check_declaration(&self.buf[DECLARATION.len()..end])?;
                 self.buf.advance(end + 2);
                 self.declared = true;
@@ -181,8 +184,9 @@ impl Reader {
             Some(_) => return Err(StreamError::BadFormat("no stream header")),
         }
         let Some(end) = self.scanner.first_tag_end(&self.buf) else {
-            return self.header_wait();
+            return header_room(self.buf.len()).map(|()| None);
         };
+        header_room(end)?;
         let raw = self.buf.split_to(end);
         let tag = self.scanner.stream_tag(&raw)?;
         if tag.ns != ns::STREAM {
@@ -219,13 +223,6 @@ impl Reader {
         })))
     }
 
-    fn header_wait(&self) -> Result<Option<Event>, StreamError> {
-        if self.buf.len() > MAX_HEADER_BYTES {
-            return Err(XmlError::Limit("stream header size").into());
-        }
-        Ok(None)
-    }
-
     fn body(&mut self) -> Result<Option<Event>, StreamError> {
         if self.scanner.is_between() {
             self.skip_space();
@@ -254,12 +251,12 @@ impl Reader {
     }
 
     fn close(&mut self) -> Result<Option<Event>, StreamError> {
-        let Some(end) = memchr::memchr(b'>', &self.buf) else {
-            return if self.buf.len() > self.close_name.len() + 64 {
-                Err(XmlError::NotWellFormed("end tag").into())
-            } else {
-                Ok(None)
-            };
+        let end = memchr::memchr(b'>', &self.buf);
+        if end.unwrap_or(self.buf.len()) > self.close_name.len() + MAX_CLOSE_SPACE {
+            return Err(XmlError::NotWellFormed("end tag").into());
+        }
+        let Some(end) = end else {
+            return Ok(None);
         };
         if self.buf[2..end].trim_ascii_end() != self.close_name {
             return Err(XmlError::NotWellFormed("end tag does not match").into());
@@ -298,8 +295,18 @@ impl Reader {
     }
 }
 
+fn header_room(bytes: usize) -> Result<(), StreamError> {
+    if bytes > MAX_HEADER_BYTES {
+        return Err(XmlError::Limit("stream header size").into());
+    }
+    Ok(())
+}
+
 /// The inside of an XML declaration: version 1.0, and UTF-8 if an encoding is named (RFC 6120 section 11.5, 11.6).
 fn check_declaration(body: &[u8]) -> Result<(), StreamError> {
+    if !body.first().is_some_and(u8::is_ascii_whitespace) {
+        return Err(XmlError::Restricted("processing instruction").into());
+    }
     let text = std::str::from_utf8(body)
         .map_err(|_| XmlError::NotUtf8)?
         .to_ascii_lowercase();
@@ -426,6 +433,32 @@ mod tests {
             );
             let body = &frame.payload()[frame.children()[0].range.clone()];
             assert!(body.starts_with(b"<body>") && body.ends_with(b"</body>"));
+        }
+    }
+
+    #[test]
+    fn what_follows_a_declaration_is_the_same_however_the_bytes_are_cut() {
+        let bytes = b"<?xml version='1.0'?><\0";
+        for step in 1..=bytes.len() {
+            assert!(all(bytes, step).is_ok(), "step {step}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_the_same_however_the_bytes_are_cut() {
+        let long = " ".repeat(MAX_HEADER_BYTES);
+        for bytes in [
+            format!("<?xml version='1.0'{long}?>"),
+            OPEN.replace(" to=", &format!("{long} to=")),
+            format!("{OPEN}</stream:stream{}>", &long[..MAX_CLOSE_SPACE]),
+        ] {
+            let at_once = all(bytes.as_bytes(), bytes.len());
+            let condition = at_once.map(|e| e.len()).map_err(|e| e.condition());
+            assert!(condition.is_err(), "{bytes:.80}");
+            for step in [1, 7, 1000] {
+                let cut = all(bytes.as_bytes(), step);
+                assert_eq!(cut.map(|e| e.len()).map_err(|e| e.condition()), condition);
+            }
         }
     }
 

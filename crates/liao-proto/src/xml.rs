@@ -199,8 +199,19 @@ pub fn write_dom(element: &minidom::Element) -> Bytes {
     Bytes::from(out)
 }
 
-/// Appends text with the characters escaped that may not stand in character data or attributes.
+/// Appends text with the characters escaped that may not stand in character data or attributes, and the one that a
+/// reader would change in both.
 pub fn escape_into(out: &mut Vec<u8>, text: &str) {
+    escape_bytes(out, text, false);
+}
+
+/// [`escape_into`] for an attribute's value, where a reader also makes spaces of tabs and line ends (XML 1.0 section
+/// 3.3.3).
+pub fn escape_value_into(out: &mut Vec<u8>, text: &str) {
+    escape_bytes(out, text, true);
+}
+
+fn escape_bytes(out: &mut Vec<u8>, text: &str, attribute: bool) {
     let bytes = text.as_bytes();
     let mut from = 0;
     for (at, b) in bytes.iter().enumerate() {
@@ -210,6 +221,9 @@ pub fn escape_into(out: &mut Vec<u8>, text: &str) {
             b'&' => b"&amp;",
             b'\'' => b"&apos;",
             b'"' => b"&quot;",
+            b'\r' => b"&#xD;",
+            b'\n' if attribute => b"&#xA;",
+            b'\t' if attribute => b"&#x9;",
             _ => continue,
         };
         out.extend_from_slice(&bytes[from..at]);
@@ -246,10 +260,19 @@ fn known(uri: &str) -> Ns {
     }
 }
 
+/// Every line end as a reader has to see it (XML 1.0 section 2.11).
+fn line_ends(raw: &str) -> Cow<'_, str> {
+    match memchr::memchr(b'\r', raw.as_bytes()) {
+        Some(_) => Cow::Owned(raw.replace("\r\n", "\n").replace('\r', "\n")),
+        None => Cow::Borrowed(raw),
+    }
+}
+
 /// Resolves the references in checked text.
 fn decode(raw: &str) -> String {
+    let raw = line_ends(raw);
     let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
+    let mut rest = &*raw;
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         let end = rest[at..].find(';').map_or(rest.len(), |e| at + e);
@@ -830,19 +853,16 @@ fn attribute_value(raw: &str) -> Result<String, XmlError> {
     if !raw.bytes().any(|b| b == b'&' || (b < 0x20)) {
         return Ok(raw.to_owned());
     }
+    let raw = line_ends(raw);
     let mut out = String::with_capacity(raw.len());
-    let mut rest = raw;
+    let mut rest = &*raw;
     while let Some(c) = rest.chars().next() {
         if c == '&' {
             let end = rest.find(';').ok_or(XmlError::NotWellFormed("reference"))?;
             out.push(reference(&rest.as_bytes()[1..end])?);
             rest = &rest[end + 1..];
         } else {
-            out.push(if matches!(c, '\t' | '\n' | '\r') {
-                ' '
-            } else {
-                c
-            });
+            out.push(if matches!(c, '\t' | '\n') { ' ' } else { c });
             rest = &rest[c.len_utf8()..];
         }
     }
