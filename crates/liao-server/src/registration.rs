@@ -70,30 +70,43 @@ impl Throttle {
     }
 }
 
-/// Answers an IQ that came before login.
+/// Answers an IQ that came before login. `None`: it is not about an account, and nothing else is for those who are not
+/// logged in.
 pub async fn before_login(
     server: &Server,
     ticket: &mut Ticket,
     peer: SocketAddr,
     iq: Stanza,
-) -> Stanza {
+) -> Option<Stanza> {
     // The stream has no user: `from` is left out, `to` is the server (section 3.1).
     let is_set = iq.type_.as_deref() == Some("set");
     if is_set && let Some(preauth) = iq.get("preauth", ns::PREAUTH) {
-        return match token(server, preauth.attr("token").unwrap_or_default()).await {
-            Some(token) => {
-                ticket.token = Some(token);
-                iq.result()
-            }
-            // XEP-0445 section 4.2.
-            None => iq.error(
-                &ErrorKind::ITEM_NOT_FOUND.with_text("this invite is used up, expired or unknown"),
-            ),
-        };
+        return Some(
+            match token(server, preauth.attr("token").unwrap_or_default()).await {
+                Some(token) => {
+                    ticket.token = Some(token);
+                    iq.result()
+                }
+                // XEP-0445 section 4.2.
+                None => iq.error(
+                    &ErrorKind::ITEM_NOT_FOUND
+                        .with_text("this invite is used up, expired or unknown"),
+                ),
+            },
+        );
     }
-    let Some(query) = iq.get("query", ns::REGISTER) else {
-        return iq.error(&ErrorKind::NOT_AUTHORIZED);
-    };
+    let query = iq.get("query", ns::REGISTER).filter(|_| !iq.is_answer())?;
+    Some(about_an_account(server, ticket, peer, &iq, &query).await)
+}
+
+async fn about_an_account(
+    server: &Server,
+    ticket: &mut Ticket,
+    peer: SocketAddr,
+    iq: &Stanza,
+    query: &Element,
+) -> Stanza {
+    let is_set = iq.type_.as_deref() == Some("set");
     if query.has_child("remove", ns::REGISTER) {
         // XEP-0077 section 3.2: nobody is logged in here.
         return iq.error(&ErrorKind::UNEXPECTED_REQUEST);

@@ -224,6 +224,7 @@ async fn stanzas_go_both_ways_in_the_namespace_of_each_side() {
     assert_eq!(answers, wanted);
 }
 
+/// 4.9.3.7 improper-addressing (RFC 6120): to and from are needed where a stream speaks for many.
 #[tokio::test]
 async fn a_component_speaks_for_its_own_name_only() {
     let server = Server::start("component-from", CONFIG);

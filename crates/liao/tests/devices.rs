@@ -276,3 +276,39 @@ async fn what_was_on_its_way_to_a_removed_account_is_not_found_by_the_next_of_it
         assert!(out.status.success());
     }
 }
+
+/// 4.9.3.17 resource-constraint (RFC 6120): who does not read what is kept nowhere loses the session, and hears why.
+#[tokio::test]
+async fn who_does_not_read_what_is_in_no_archive_is_told_so_at_the_end() {
+    let server = Server::start("unread", "[limits]\nmailbox_bytes = 1048576\n");
+    server.add("anna", &[]);
+    server.add("bob", &[]);
+    let mut anna = server.log_in("anna").await;
+    let mut bob = server.log_in("bob").await;
+    // He is available before the first one is sent.
+    settle(&mut bob).await;
+    // More than a mailbox and the buffers of the system hold.
+    let filling = "x".repeat(16_000);
+    for n in 0..2_000 {
+        anna.send(&format!(
+            "<message to='bob@localhost' type='headline' id='{n}'><body>{filling}</body></message>"
+        ))
+        .await;
+    }
+    settle(&mut anna).await;
+    let mut heard = 0;
+    let end = loop {
+        let frame = bob.until(|f| matches!(f.name(), "message" | "error")).await;
+        if frame.name() == "error" {
+            break frame;
+        }
+        assert_eq!(frame.attr("id"), Some(heard.to_string().as_str()));
+        heard += 1;
+    };
+    assert!(
+        end.is("error", "http://etherx.jabber.org/streams"),
+        "{end:?}"
+    );
+    assert_eq!(&*end.children()[0].name, "resource-constraint");
+    assert!(heard < 2_000, "{heard}");
+}

@@ -277,3 +277,28 @@ async fn limits_of_the_configuration_are_kept() {
     let mut sixth = TcpStream::connect(server.address("http")).await.unwrap();
     assert_eq!(reads(&mut sixth).await, "");
 }
+
+/// 4.9.3.8 internal-server-error (RFC 6120): an account that cannot be read is no wrong password, and the server lives on.
+#[tokio::test]
+async fn a_login_whose_account_cannot_be_read_is_the_servers_fault() {
+    let server = Server::start("unreadable", "");
+    server.add("anna", &[]);
+    let rename = |from: &str, to: &str| {
+        let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); \
+                      c.execute(f'ALTER TABLE {sys.argv[2]} RENAME TO {sys.argv[3]}'); c.commit()";
+        let store = server.folder.0.join("liao-data/liao.sqlite3");
+        let mut python = Command::new("python3");
+        let done = python.args(["-c", script]).arg(store).args([from, to]);
+        assert!(done.status().unwrap().success());
+    };
+    rename("kv", "elsewhere");
+    let mut anna = Client::connect(server.address("c2s")).await;
+    let answer = anna.authenticate("anna", "pw-anna").await;
+    assert!(
+        answer.is("error", "http://etherx.jabber.org/streams"),
+        "{answer:?}"
+    );
+    assert_eq!(&*answer.children()[0].name, "internal-server-error");
+    rename("elsewhere", "kv");
+    server.log_in("anna").await;
+}

@@ -271,6 +271,8 @@ impl Connection {
                     iq,
                 )
                 .await;
+                // RFC 6120 section 4.9.3.12.
+                let answer = answer.ok_or(Stop::Error("not-authorized", "log in first"))?;
                 self.wire.queue(&answer.to_bytes());
             }
             ("message" | "presence" | "iq", ns::CLIENT) => {
