@@ -1,6 +1,6 @@
 # liao: `make help` shows what there is.
 .DEFAULT_GOAL := help
-.PHONY: help run test crash fuzz demo bench fmt lint setup setup-test
+.PHONY: help run test crash hostile fuzz demo bench fmt lint setup setup-test
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: *##|^[a-z-]+:.*## ' Makefile | sed 's/:.*##/ —/'
@@ -34,6 +34,9 @@ crash: setup     ## the server is killed and loses its power, 50 times each, und
 	LIAO_KILLS=$${LIAO_KILLS:-50} cargo test -p liao --test crash --locked -- --nocapture --test-threads 1
 	LIAO_STEPS=10000 cargo test -p liao-server --test store --locked -- --nocapture
 	LIAO_AWAY_S=$${LIAO_AWAY_S:-60} cargo test -p liao --test memory --locked
+
+hostile: setup   ## each attack for 20 seconds, and what it costs (LIAO_ATTACK_S, LIAO_ATTACK=a part of a name); wants a quiet machine
+	LIAO_ATTACK_S=$${LIAO_ATTACK_S:-20} cargo test -p liao --test hostile --locked -- --nocapture --test-threads 1
 
 fuzz:            ## made-up bytes against everything a stranger can reach (LIAO_FUZZ_SECONDS each, LIAO_FUZZ_TARGETS)
 	@sh scripts/fuzz.sh $(LIAO_FUZZ_TARGETS)

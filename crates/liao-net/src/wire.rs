@@ -242,6 +242,23 @@ impl Wire {
         }
     }
 
+    /// [`Wire::shutdown`], and what still arrives is thrown away until the other side closes, too, or has sent `most`
+    /// bytes: a system that drops a connection with unread bytes takes our last words from the other side
+    /// (RFC 1122 section 4.2.2.13).
+    pub async fn shutdown_and_drain(&mut self, most: usize) {
+        self.shutdown().await;
+        let Carrier::Stream { io: Some(io), .. } = &mut self.carrier else {
+            return;
+        };
+        let (mut space, mut left) = ([0; 4096], most);
+        while left > 0 {
+            match tokio::io::AsyncReadExt::read(io, &mut space).await {
+                Ok(n) if n > 0 => left = left.saturating_sub(n),
+                _ => return,
+            }
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Result<Progress, WireError>> {
         if self.flushing && self.poll_write(cx)?.is_ready() {
             return Poll::Ready(Ok(Progress::Flushed));

@@ -2,8 +2,9 @@
 //! (RFC 6120 section 6.5.11 for what a client is told, section 13.12 for why).
 
 use crate::limits;
+use crate::peer::household;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,19 +13,13 @@ use std::time::{Duration, Instant};
 enum Key {
     /// A bare address, whether an account stands behind it or not: nobody learns which.
     Account(String),
-    /// Where tries come from. Of IPv6 the first 64 bits: one household has all of the rest.
+    /// Where tries come from: a household.
     Address(IpAddr),
 }
 
 impl Key {
     fn address(address: IpAddr) -> Key {
-        Key::Address(match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let network = v6.to_bits() & !u128::from(u64::MAX);
-                IpAddr::V6(Ipv6Addr::from_bits(network))
-            }
-            v4 => v4,
-        })
+        Key::Address(household(address))
     }
 
     /// How many times an account's bounds apply: many people may sit behind one address.

@@ -281,6 +281,8 @@ fn bind(
     if cx.entity.sessions.len() >= cx.server.bounds.resources_per_account {
         return Err(ErrorKind::RESOURCE_CONSTRAINT);
     }
+    let other = cx.entity.sessions.first();
+    mailbox.share(other.and_then(|s| s.mailbox.work()).unwrap_or_default());
     // Most accounts have one device; a vector would take room for four.
     cx.entity.sessions.reserve_exact(1);
     cx.entity.sessions.push(Session {

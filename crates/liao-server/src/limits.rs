@@ -9,6 +9,13 @@ pub const STANZA_BYTES_UNAUTHENTICATED: usize = 16 * 1024;
 pub const STANZA_DEPTH: usize = 64;
 /// Connections from one address: a household or an office behind one NAT fits, a flood does not.
 pub const CONNECTIONS_PER_ADDRESS: usize = 1_000;
+/// Seconds that a TLS handshake of HTTPS may take: two round trips over the slowest network.
+pub const HANDSHAKE_S: u64 = 10;
+/// Seconds in which the header of an HTTP request must be there, the first one and each later one of a connection:
+/// longer than the pauses of a browser or of BOSH, so that slow senders do not hold places for ever.
+pub const HTTP_HEADER_S: u64 = 30;
+/// Seconds for a form to arrive and to be answered.
+pub const HTTP_FORM_S: u64 = 30;
 /// Seconds until a connection must have bound a resource.
 pub const UNAUTHENTICATED_S: u64 = 30;
 /// Wrong passwords on one connection (RFC 6120 section 6.4.5: 2 to 5 tries).
@@ -34,9 +41,13 @@ pub const LIVE_MS: i64 = 5_000;
 /// Bytes of a session's own stanzas that are being worked on; then its socket is not read. It is what stands before
 /// another's message when somebody floods: so a flood is slowed to the disk's speed and the others hardly notice.
 pub const IN_FLIGHT_BYTES: usize = 64 * 1024;
+/// The same for all sessions of one account together: more sessions do not make a flood larger.
+pub const IN_FLIGHT_ACCOUNT_BYTES: usize = 4 * IN_FLIGHT_BYTES;
+/// What each further stanza that comes of one counts as meanwhile: about what it takes in memory.
+pub const FAN_OUT_BYTES: usize = 256;
 /// Bytes that wait on each side of a BOSH session (XEP-0124).
 pub const BOSH_BYTES: usize = 1024 * 1024;
-/// Contacts in one roster.
+/// Contacts in one roster. All of them must also fit in half a mailbox, as the list is given in one stanza.
 pub const ROSTER_SIZE: usize = 5_000;
 /// Bytes of a name or a group in a roster (RFC 6121 section 2.3.3 leaves the bound to the server).
 pub const ROSTER_NAME_BYTES: usize = 1_023;
@@ -108,6 +119,10 @@ pub const WRITE_STALL_S: u64 = 60;
 pub const IDLE_PING_S: u64 = 300;
 /// Seconds that connections get for their last words when the server stops.
 pub const SHUTDOWN_S: u64 = 5;
+/// Addresses whose registrations are counted, about 50 bytes each; at the bound the oldest are forgotten.
+pub const REGISTRATIONS_REMEMBERED: usize = 10_000;
+/// Bytes that are thrown away of who gets a stream error and still sends, so that the error arrives.
+pub const LAST_WORDS_BYTES: usize = 16 * 1024 * 1024;
 /// Registrations by one address in ten minutes.
 pub const REGISTRATIONS_PER_ADDRESS: u32 = 20;
 /// Seconds for which a session outlives its connection (XEP-0198 section 5): a tunnel, a change of network, a reboot.

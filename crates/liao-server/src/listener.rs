@@ -248,6 +248,8 @@ pub async fn serve(
     let domain = BareJid::new(config.domain())
         .map_err(|_| ServeError::Domain(config.domain().to_owned()))?;
     let data = config.data();
+    let files = crate::os::raise_open_files();
+    tracing::info!(files, "open files, connections among them");
     let store = Store::open(&data, config.sync)?;
     let accounts = Accounts::open(store.clone(), domain.as_str()).await?;
     let identity = identity(&config, &data, domain.as_str())?;

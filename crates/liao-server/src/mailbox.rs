@@ -6,7 +6,7 @@ use crate::store::{Commit, Counted, Mark, Store};
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tokio::sync::Notify;
 
 /// One element for the wire.
@@ -112,6 +112,27 @@ pub struct Sent {
     pub last_ms: AtomicI64,
 }
 
+/// What all sessions of one account have in work together.
+#[derive(Default)]
+pub struct Work {
+    bytes: AtomicUsize,
+    /// There is room again.
+    room: Notify,
+}
+
+impl Work {
+    fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) > limits::IN_FLIGHT_ACCOUNT_BYTES
+    }
+
+    fn done(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if before > limits::IN_FLIGHT_ACCOUNT_BYTES && !self.is_full() {
+            self.room.notify_waiters();
+        }
+    }
+}
+
 /// The two directions' accounts of one session.
 pub struct Mailbox {
     /// What came from it.
@@ -125,6 +146,8 @@ pub struct Mailbox {
     inner: Mutex<Inner>,
     ready: Notify,
     in_flight: AtomicUsize,
+    /// Of the account; a component has none.
+    work: OnceLock<Arc<Work>>,
     landed: Notify,
     taken: Notify,
 }
@@ -141,6 +164,7 @@ impl Mailbox {
             inner: Mutex::default(),
             ready: Notify::new(),
             in_flight: AtomicUsize::default(),
+            work: OnceLock::new(),
             landed: Notify::new(),
             taken: Notify::new(),
         }
@@ -280,10 +304,29 @@ impl Mailbox {
         self.ready.notified().await;
     }
 
-    /// Resolves when the session's own stanzas in work are under their bound. Cancel-safe.
+    /// What the account's sessions have in work counts for this one, too. Set while it is bound, before it sends.
+    pub fn share(&self, work: Arc<Work>) {
+        let _ = self.work.set(work);
+    }
+
+    /// See [`Mailbox::share`].
+    pub fn work(&self) -> Option<Arc<Work>> {
+        self.work.get().cloned()
+    }
+
+    /// Resolves when what is in work is under its bounds, the session's and the account's. Cancel-safe.
     pub async fn may_read(&self) {
-        while self.in_flight.load(Ordering::Acquire) > limits::IN_FLIGHT_BYTES {
-            self.landed.notified().await;
+        let alone = Notify::new();
+        let account = self.work.get().map_or(&alone, |w| &w.room);
+        loop {
+            let room = account.notified();
+            if self.is_reading() {
+                return;
+            }
+            tokio::select! {
+                () = self.landed.notified() => {}
+                () = room => {}
+            }
         }
     }
 
@@ -363,6 +406,13 @@ impl Mailbox {
         }
     }
 
+    fn put_in_work(&self, bytes: usize) {
+        self.in_flight.fetch_add(bytes, Ordering::AcqRel);
+        if let Some(work) = self.work.get() {
+            work.bytes.fetch_add(bytes, Ordering::AcqRel);
+        }
+    }
+
     /// Whether the session was told to end.
     pub fn is_ended(&self) -> bool {
         self.lock().end.is_some()
@@ -371,6 +421,7 @@ impl Mailbox {
     /// Whether the socket may be read now.
     pub fn is_reading(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) <= limits::IN_FLIGHT_BYTES
+            && !self.work.get().is_some_and(|w| w.is_full())
     }
 }
 
@@ -416,7 +467,7 @@ pub struct Credit {
 impl Credit {
     /// Takes `bytes` of the session's allowance.
     pub fn take(mailbox: &Arc<Mailbox>, session: u64, bytes: usize) -> Credit {
-        mailbox.in_flight.fetch_add(bytes, Ordering::AcqRel);
+        mailbox.put_in_work(bytes);
         mailbox.sent.stanzas.fetch_add(1, Ordering::Relaxed);
         mailbox.sent.last_ms.store(now_ms(), Ordering::Relaxed);
         let number = mailbox.counting.load(Ordering::Acquire).then(|| {
@@ -432,6 +483,18 @@ impl Credit {
                 session,
                 ..Origin::default()
             },
+        }
+    }
+
+    /// For one more stanza that came of the same one: a presence to a thousand friends is as much in work as a thousand
+    /// presences.
+    pub fn another(&self) -> Credit {
+        self.mailbox.put_in_work(limits::FAN_OUT_BYTES);
+        Credit {
+            mailbox: self.mailbox.clone(),
+            bytes: limits::FAN_OUT_BYTES,
+            number: None,
+            origin: Origin::default(),
         }
     }
 
@@ -466,6 +529,9 @@ impl Drop for Credit {
         self.mailbox
             .in_flight
             .fetch_sub(self.bytes, Ordering::AcqRel);
+        if let Some(work) = self.mailbox.work.get() {
+            work.done(self.bytes);
+        }
         if let Some(number) = self.number {
             self.mailbox.handled_lock().land(number);
             self.mailbox.ready.notify_one();
@@ -478,6 +544,26 @@ impl Drop for Credit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sessions_of_one_account_share_what_they_may_have_in_work() {
+        let all: Vec<_> = (0..6).map(|_| Arc::new(Mailbox::new(1 << 20))).collect();
+        let work = Arc::<Work>::default();
+        all.iter().for_each(|m| m.share(work.clone()));
+        let take = |m| Credit::take(m, 1, limits::IN_FLIGHT_BYTES);
+        let mut credits: Vec<Credit> = all[..4].iter().map(take).collect();
+        assert!(all.iter().all(|m| m.is_reading()), "as much as they may");
+        credits.push(credits[0].another());
+        assert!(!all[5].is_reading(), "the others have taken all of it");
+        credits.pop();
+        assert!(all[5].is_reading());
+        credits.push(credits[3].another());
+        let mut waits = std::pin::pin!(all[5].may_read());
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(waits.as_mut().poll(&mut cx).is_pending());
+        drop(credits);
+        assert!(waits.as_mut().poll(&mut cx).is_ready(), "it is woken");
+    }
 
     #[test]
     fn h_is_the_longest_beginning_without_a_gap() {

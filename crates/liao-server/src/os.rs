@@ -48,6 +48,25 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
     }
 }
 
+/// Lets the process open as many files as the system allows it at most; how many that are. A connection is one of them,
+/// and what a login shell starts with, 1,024, is few.
+pub fn raise_open_files() -> Option<u64> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let all = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        // Where it is not allowed to, it stays as it was.
+        let _ = setrlimit(Resource::Nofile, all);
+        getrlimit(Resource::Nofile).current
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// Writes a small file at once: a reader sees the old one or the new one.
 pub fn write_public(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension("new");

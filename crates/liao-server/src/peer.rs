@@ -2,7 +2,7 @@
 //! (`http.trusted_proxies`; `X-Forwarded-For` and `X-Forwarded-Proto`).
 
 use axum::http::{HeaderMap, HeaderName};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Addresses with a common beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,15 @@ impl Network {
             (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128),
             _ => false,
         }
+    }
+}
+
+/// What bounds by address count for: an IPv4 address, and of IPv6 the first 64 bits, as one household has all of the
+/// rest.
+pub fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
     }
 }
 

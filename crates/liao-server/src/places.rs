@@ -1,5 +1,6 @@
 //! Connections counted by address, so that one address cannot take all of them.
 
+use crate::peer::household;
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -36,7 +37,7 @@ impl Places {
 
     /// A place, if the address has one left.
     pub fn take(&self, address: IpAddr) -> Option<Place> {
-        let address = address.to_canonical();
+        let address = household(address);
         let mut all = self.lock();
         let count = all.entry(address).or_default();
         if *count >= self.bound {
@@ -152,6 +153,15 @@ mod tests {
         let _two = places.take(mapped).unwrap();
         assert!(places.take(home).is_none());
         assert!(places.take("192.0.2.2".parse().unwrap()).is_some());
+        let six: Vec<Place> = ["2001:db8::1", "2001:db8::2"]
+            .map(|a| places.take(a.parse().unwrap()).unwrap())
+            .into();
+        let same = places.take("2001:db8::3".parse().unwrap());
+        assert!(
+            same.is_none(),
+            "a household has one bound, not one for each of its addresses"
+        );
+        drop(six);
         drop(one);
         assert!(places.take(mapped).is_some());
         assert_eq!(places.lock().len(), 1, "nothing is kept of who is gone");

@@ -1,6 +1,8 @@
 //! Accounts made and changed over XMPP: in-band registration (XEP-0077), with an invite's token (XEP-0445).
 
 use crate::accounts::AccountError;
+use crate::limits;
+use crate::peer::household;
 use crate::server::Server;
 use liao_proto::minidom::Element;
 use liao_proto::ns;
@@ -49,8 +51,15 @@ impl Throttle {
             .0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if all.len() > 10_000 {
+        let address = household(address);
+        if all.len() >= limits::REGISTRATIONS_REMEMBERED && !all.contains_key(&address) {
             all.retain(|_, (since, _)| since.elapsed() < WINDOW);
+            let oldest = all.iter().min_by_key(|(_, (since, _))| *since);
+            if let Some(oldest) = oldest.map(|(a, _)| *a)
+                && all.len() >= limits::REGISTRATIONS_REMEMBERED
+            {
+                all.remove(&oldest);
+            }
         }
         let entry = all.entry(address).or_insert((Instant::now(), 0));
         if entry.0.elapsed() > WINDOW {

@@ -626,7 +626,13 @@ impl Session {
                 text: "you are somebody else",
             });
         }
-        let mut credit = Credit::take(&self.mailbox, self.id, size + 256);
+        // A presence to all friends may become thousands: the next stanza is read when they are on their way.
+        let broadcast = stanza.kind == Kind::Presence && stanza.to.is_none();
+        let bytes = match broadcast {
+            true => size.max(limits::IN_FLIGHT_BYTES + 1),
+            false => size + limits::FAN_OUT_BYTES,
+        };
+        let mut credit = Credit::take(&self.mailbox, self.id, bytes);
         if is_light(&stanza) {
             credit = credit.light();
         }

@@ -6,6 +6,7 @@ use crate::engines;
 use crate::entity::{Behind, Entity, Item, Pending, State};
 use crate::hooks::{Effects, Later, Release};
 use crate::limits;
+use crate::mailbox::Credit;
 use crate::modules;
 
 use crate::server::{Server, ToShard};
@@ -454,9 +455,19 @@ fn release(server: &Arc<Server>, state: &mut State, pending: Pending) {
         mut credits,
         ..
     } = pending;
+    // The first stanza takes the credit along; for more of them there is more in work.
+    let routes = releases.iter().filter(|r| matches!(r, Release::Route(_)));
+    let more = match routes.count() {
+        0 | 1 => None,
+        _ => credits.last().map(Credit::another),
+    };
     for entry in releases {
         match entry {
-            Release::Route(stanza) => server.route(stanza, credits.pop()),
+            Release::Route(stanza) => {
+                let credit = credits.pop();
+                let another = || more.as_ref().map(Credit::another);
+                server.route(stanza, credit.or_else(another));
+            }
             Release::Session {
                 session,
                 bytes,

@@ -170,7 +170,7 @@ pub async fn farewell(mut wire: Wire, condition: &str, text: &str) {
     wire.queue_close();
     let _ = timeout(Duration::from_secs(limits::SHUTDOWN_S), async {
         let _ = wire.flush().await;
-        wire.shutdown().await;
+        wire.shutdown_and_drain(limits::LAST_WORDS_BYTES).await;
     })
     .await;
 }

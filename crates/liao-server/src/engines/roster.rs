@@ -7,7 +7,7 @@ use crate::limits;
 use crate::server::now_ms;
 use liao_proto::jid::BareJid;
 use liao_proto::minidom::Element;
-use liao_proto::{minidom::rxml, ns, stanza::Stanza};
+use liao_proto::{minidom::rxml, ns, stanza::Stanza, xml::escape};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -49,6 +49,18 @@ impl Contact {
     /// Nothing is left of it but that it was removed.
     fn is_removed(&self) -> bool {
         self.hidden && self.request.is_none() && !self.approved && !self.from
+    }
+
+    /// Bytes that it takes in a roster result, about, and what is kept for it beside.
+    pub fn weight(&self, jid: &BareJid) -> usize {
+        /// `<item jid='' name='' subscription='both' ask='subscribe' approved='true'></item>`.
+        const ITEM: usize = 84;
+        /// `<group></group>`.
+        const GROUP: usize = 15;
+        let groups = self.groups.iter().map(|g| GROUP + escape(g).len());
+        let name = self.name.as_deref().map_or(0, |n| escape(n).len());
+        let request = self.request.as_ref().map_or(0, String::len);
+        ITEM + jid.as_str().len() + name + groups.sum::<usize>() + request
     }
 
     /// `subscription` (section 2.1.2.5).
@@ -102,9 +114,23 @@ pub struct Roster {
     /// The version of the whole: that of the last change.
     ver: u64,
     floor: u64,
+    /// What all of it weighs.
+    bytes: usize,
 }
 
 impl Roster {
+    fn insert(&mut self, jid: BareJid, contact: Contact) {
+        self.forget(&jid);
+        self.bytes += contact.weight(&jid);
+        self.contacts.insert(jid, contact);
+    }
+
+    fn forget(&mut self, jid: &BareJid) {
+        if let Some(old) = self.contacts.remove(jid) {
+            self.bytes -= old.weight(jid);
+        }
+    }
+
     /// Reads a stored row; a row that cannot be read is reported and left alone.
     pub fn load(&mut self, key: &str, value: &[u8]) {
         if key.is_empty() {
@@ -116,7 +142,7 @@ impl Roster {
         match (BareJid::new(key), serde_json::from_slice::<Contact>(value)) {
             (Ok(jid), Ok(contact)) => {
                 self.ver = self.ver.max(contact.ver);
-                self.contacts.insert(jid, contact);
+                self.insert(jid, contact);
             }
             _ => tracing::error!(contact = key, "a roster row cannot be read"),
         }
@@ -170,13 +196,13 @@ pub fn put(cx: &mut Cx<'_>, jid: &BareJid, mut contact: Contact) {
         push(cx, &[contact.to_item(jid)], contact.ver);
     }
     if contact.is_removed() && contact.ver == 0 {
-        cx.entity.roster.contacts.remove(jid);
+        cx.entity.roster.forget(jid);
         return cx.delete(COLLECTION, jid.as_str());
     }
     // Serialising a plain struct of strings and flags cannot fail.
     let value = serde_json::to_vec(&contact).unwrap_or_default();
     cx.put(COLLECTION, jid.as_str(), value);
-    cx.entity.roster.contacts.insert(jid.clone(), contact);
+    cx.entity.roster.insert(jid.clone(), contact);
     forget_removed(cx);
 }
 
@@ -219,14 +245,24 @@ fn forget_removed(cx: &mut Cx<'_>) {
     let Some((jid, ver)) = oldest.map(|(j, c)| (j.clone(), c.ver)) else {
         return;
     };
-    cx.entity.roster.contacts.remove(&jid);
+    cx.entity.roster.forget(&jid);
     cx.delete(COLLECTION, jid.as_str());
     set_floor(cx, ver);
 }
 
-/// Whether one more row fits.
-pub fn has_room(cx: &Cx<'_>, jid: &BareJid) -> bool {
-    cx.entity.roster.get(jid).is_some() || cx.entity.roster.len() < cx.server.bounds.roster_size
+/// Whether this row fits, in place of the one that is there: not too many, and a list that can be given whole.
+pub fn has_room(cx: &Cx<'_>, jid: &BareJid, new: &Contact) -> bool {
+    let roster = &cx.entity.roster;
+    let old = roster.get(jid);
+    let more = new
+        .weight(jid)
+        .saturating_sub(old.map_or(0, |c| c.weight(jid)));
+    // It is given in one stanza, beside which others wait.
+    let fits = more == 0 || roster.bytes + more <= cx.server.bounds.mailbox_bytes / 2;
+    match old {
+        Some(_) => fits,
+        None => roster.len() < cx.server.bounds.roster_size && fits,
+    }
 }
 
 /// A roster push's `<query/>` (sections 2.1.6 and 2.6.3).

@@ -1,4 +1,5 @@
-//! Connections of HTTP and HTTPS: taken, counted by address, and their TLS handshakes.
+//! Connections of HTTP and HTTPS: taken, counted by address, their TLS handshakes, and how long a request's header may
+//! take (RFC 9112 section 9.5: a server may close a connection at any time).
 
 use super::bosh::Bosh;
 use super::{Page, routes};
@@ -8,33 +9,37 @@ use crate::limits;
 use crate::peer;
 use crate::places::{Held, Places};
 use crate::server::Server;
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long a TLS handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Other(pub SocketAddr);
 
 /// Plain HTTP. On other addresses than loopback it only shows the way to HTTPS, but to proxies that are trusted.
 pub async fn plain(server: Arc<Server>, uploads: Arc<Uploads>, listener: TcpListener) {
     let local = listener.local_addr().is_ok_and(|a| a.ip().is_loopback());
-    let known = server.clone();
     let app = routes(Page {
         bosh: Bosh::new(&server),
-        server,
+        server: server.clone(),
         uploads,
         secure: false,
         only_proxies: !local,
     });
-    let listener = Taking {
-        places: Places::new(known.bounds.connections_per_address),
-        server: known,
-        listener,
-    };
-    let service = app.into_make_service_with_connect_info::<PlainPeer>();
-    if let Err(error) = axum::serve(listener, service).await {
-        tracing::error!(%error, "HTTP ended");
+    let taking = Taking::new(server, listener);
+    loop {
+        let (stream, peer) = taking.next().await;
+        tokio::spawn(talk(app.clone(), stream, peer));
     }
 }
 
@@ -45,34 +50,44 @@ pub async fn tls(
     listener: TcpListener,
     config: c2s::Tls,
 ) {
-    let mut taking = Taking {
-        places: Places::new(server.bounds.connections_per_address),
-        server: server.clone(),
-        listener,
-    };
     let app = routes(Page {
         bosh: Bosh::new(&server),
-        server,
+        server: server.clone(),
         uploads,
         secure: true,
         only_proxies: false,
     });
-    let (sender, receiver) = tokio::sync::mpsc::channel(64);
-    tokio::spawn(async move {
-        loop {
-            let (stream, peer) = axum::serve::Listener::accept(&mut taking).await;
-            let (config, sender) = (config.borrow().clone(), sender.clone());
-            tokio::spawn(async move {
-                let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
-                if let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE, accept).await {
-                    let _ = sender.send((tls, peer)).await;
-                }
-            });
-        }
+    let taking = Taking::new(server, listener);
+    loop {
+        let (stream, peer) = taking.next().await;
+        let (config, app) = (config.borrow().clone(), app.clone());
+        tokio::spawn(async move {
+            let accept = tokio_rustls::TlsAcceptor::from(config).accept(stream);
+            let limit = Duration::from_secs(limits::HANDSHAKE_S);
+            if let Ok(Ok(tls)) = tokio::time::timeout(limit, accept).await {
+                talk(app, tls, peer).await;
+            }
+        });
+    }
+}
+
+/// Serves one connection; what it becomes after an upgrade lives on by itself.
+async fn talk<S>(app: Router, stream: S, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Other(peer));
+        app.call(request)
     });
-    let service = app.into_make_service_with_connect_info::<TlsPeer>();
-    if let Err(error) = axum::serve(Accepted(receiver), service).await {
-        tracing::error!(%error, "HTTPS ended");
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(limits::HTTP_HEADER_S))
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "an HTTP connection ended");
     }
 }
 
@@ -83,10 +98,16 @@ struct Taking {
     server: Arc<Server>,
 }
 
-impl axum::serve::Listener for Taking {
-    type Io = Held<TcpStream>;
-    type Addr = SocketAddr;
-    async fn accept(&mut self) -> (Held<TcpStream>, SocketAddr) {
+impl Taking {
+    fn new(server: Arc<Server>, listener: TcpListener) -> Taking {
+        Taking {
+            listener,
+            places: Places::new(server.bounds.connections_per_address),
+            server,
+        }
+    }
+
+    async fn next(&self) -> (Held<TcpStream>, SocketAddr) {
         loop {
             let (stream, peer) = match self.listener.accept().await {
                 Ok(pair) => pair,
@@ -103,47 +124,5 @@ impl axum::serve::Listener for Taking {
                 return (Held::new(stream, place, stall), peer);
             }
         }
-    }
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// The peer of a connection without TLS.
-#[derive(Clone)]
-pub(super) struct PlainPeer(pub SocketAddr);
-
-impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Taking>> for PlainPeer {
-    fn connect_info(stream: axum::serve::IncomingStream<'_, Taking>) -> PlainPeer {
-        PlainPeer(*stream.remote_addr())
-    }
-}
-
-type TlsStream = tokio_rustls::server::TlsStream<Held<TcpStream>>;
-
-/// Connections whose handshake is done.
-struct Accepted(tokio::sync::mpsc::Receiver<(TlsStream, SocketAddr)>);
-
-impl axum::serve::Listener for Accepted {
-    type Io = TlsStream;
-    type Addr = SocketAddr;
-    async fn accept(&mut self) -> (TlsStream, SocketAddr) {
-        match self.0.recv().await {
-            Some(pair) => pair,
-            None => std::future::pending().await,
-        }
-    }
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        Ok(SocketAddr::from(([127, 0, 0, 1], 0)))
-    }
-}
-
-/// The peer of a TLS connection.
-#[derive(Clone)]
-pub(super) struct TlsPeer(pub SocketAddr);
-
-impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Accepted>> for TlsPeer {
-    fn connect_info(stream: axum::serve::IncomingStream<'_, Accepted>) -> TlsPeer {
-        TlsPeer(*stream.remote_addr())
     }
 }

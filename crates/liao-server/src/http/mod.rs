@@ -10,17 +10,18 @@ mod websocket;
 pub use listen::{plain, tls};
 
 use crate::engines::uploads::Uploads;
+use crate::limits;
 use crate::peer::Peer;
 use crate::server::Server;
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bosh::Bosh;
 use liao_proto::xml::escape;
-use listen::{PlainPeer, TlsPeer};
+use listen::Other;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -48,7 +49,12 @@ fn routes(page: Page) -> Router {
             "/.well-known/host-meta.json",
             get(host_meta::host_meta_json),
         )
-        .route("/invite/{token}", get(invite::invite).post(invite::redeem))
+        .route(
+            "/invite/{token}",
+            get(invite::invite)
+                .post(invite::redeem)
+                .layer(axum::middleware::from_fn(in_time)),
+        )
         .route("/upload/{id}/{name}", upload::methods())
         .route(
             "/ca.pem",
@@ -60,12 +66,7 @@ fn routes(page: Page) -> Router {
 
 /// Finds out who asks, before anything else.
 async fn know_peer(State(at): State<Page>, mut request: Request, next: Next) -> Response {
-    let parts = request.extensions();
-    let direct = parts
-        .get::<ConnectInfo<TlsPeer>>()
-        .map(|p| p.0.0)
-        .or(parts.get::<ConnectInfo<PlainPeer>>().map(|p| p.0.0));
-    let Some(direct) = direct else {
+    let Some(Other(direct)) = request.extensions().get::<Other>().copied() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let trusted = at.server.config().trusted_proxies();
@@ -79,6 +80,15 @@ async fn know_peer(State(at): State<Page>, mut request: Request, next: Next) -> 
     }
     request.extensions_mut().insert(peer);
     next.run(request).await
+}
+
+/// A request whose body is small and must not trickle in for ever.
+async fn in_time(request: Request, next: Next) -> Response {
+    let limit = std::time::Duration::from_secs(limits::HTTP_FORM_S);
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
 }
 
 /// Who asked for an address is sent to that address: where the name is not found, it would lead nowhere.

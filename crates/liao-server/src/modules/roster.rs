@@ -125,20 +125,17 @@ fn change(cx: &mut Cx<'_>, payload: &Element) -> Result<(), ErrorKind> {
         return Err(ErrorKind::NOT_ACCEPTABLE
             .with_text("the name is too long, or there are too many groups"));
     }
-    if !engine::has_room(cx, &jid) {
+    let old = cx.entity.roster.get(&jid).cloned().unwrap_or_default();
+    let new = Contact {
+        name,
+        groups,
+        hidden: false,
+        ..old
+    };
+    if !engine::has_room(cx, &jid, &new) {
         return Err(ErrorKind::RESOURCE_CONSTRAINT.with_text("the contact list is full"));
     }
-    let old = cx.entity.roster.get(&jid).cloned().unwrap_or_default();
-    engine::put(
-        cx,
-        &jid,
-        Contact {
-            name,
-            groups,
-            hidden: false,
-            ..old
-        },
-    );
+    engine::put(cx, &jid, new);
     Ok(())
 }
 

@@ -108,7 +108,7 @@ fn outbound(cx: &mut Cx<'_>, type_: &str, to: &BareJid, stanza: Stanza) {
         ..Contact::default()
     };
     let mut c = cx.entity.roster.get(to).cloned().unwrap_or(fresh);
-    if !engine::has_room(cx, to) {
+    if !engine::has_room(cx, to, &c) {
         cx.route(
             Stanza::presence("unsubscribed")
                 .from(to.clone())
@@ -202,10 +202,10 @@ fn inbound(cx: &mut Cx<'_>, type_: &str, from: &BareJid, stanza: Stanza) {
             if c.request.is_some() {
                 return;
             }
-            if !engine::has_room(cx, from) {
+            c.request = String::from_utf8(stanza.to_bytes().to_vec()).ok();
+            if !engine::has_room(cx, from, &c) {
                 return answer(cx, "unsubscribed", from);
             }
-            c.request = String::from_utf8(stanza.to_bytes().to_vec()).ok();
             engine::put(cx, from, c);
             show(cx, &stanza, |s| s.presence.is_some());
         }

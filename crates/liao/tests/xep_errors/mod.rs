@@ -157,6 +157,9 @@ pub const ROWS: &[(&str, Shown)] = &[
     ("XEP-0202 3 bad-request", In("time")),
     ("XEP-0202 3 service-unavailable", In("time")),
 
+    ("XEP-0206 6 remote-stream-error", By("what_is_wrong_is_said_by_a_terminal_condition")),
+    ("XEP-0206 7 recipient-unavailable", Not("the manager and the server are one program: what was not read is the session's")),
+
     ("XEP-0215 2 forbidden", By("who_has_no_account_here_gets_nothing_that_accounts_get")),
     ("XEP-0215 2 service-unavailable", Not("the protocol is known; without servers the list is empty")),
     ("XEP-0215 3.3 item-not-found", In("external")),
@@ -204,4 +207,11 @@ pub const ROWS: &[(&str, Shown)] = &[
     ("XEP-0388 4.4 invalid-authzid", In("login")),
     ("XEP-0388 4.5 aborted", In("login")),
     ("XEP-0388 4.8 policy-violation", In("login")),
+
+    ("XEP-0441 2.1 feature-not-implemented", Not("preferences are there")),
+    ("XEP-0441 2.1 forbidden", In("archive")),
+
+    ("XEP-0445 4 item-not-found", In("register")),
+
+    ("XEP-0478 4 policy-violation", Not("no federation yet; clients and components announce no bound of theirs")),
 ];
