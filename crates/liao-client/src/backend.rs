@@ -466,8 +466,10 @@ pub struct Link {
 }
 
 /// The inner ends of a [`Link`].
-pub(crate) struct Inner {
+pub struct Inner {
+    /// Commands that come in.
     pub commands: mpsc::Receiver<Command>,
+    /// Where events go out.
     pub events: mpsc::Sender<Event>,
 }
 
@@ -477,7 +479,8 @@ pub trait Backend: Send {
     fn start(self: Box<Self>) -> Link;
 }
 
-pub(crate) fn link() -> (Link, Inner) {
+/// The two sides of a backend: for who holds it, and for its tasks.
+pub fn link() -> (Link, Inner) {
     let (commands, command_receiver) = mpsc::channel(64);
     let (event_sender, events) = mpsc::channel(256);
     (

@@ -11,12 +11,14 @@ mod store;
 pub mod xmpp;
 
 pub use backend::{
-    Backend, Command, Contact, Event, Failure, FileLink, Link, Message, More, Older, Peer,
-    Reaction, Reply, Show, State,
+    Backend, Command, Contact, Event, Failure, FileLink, Inner, Link, Message, More, Older, Peer,
+    Reaction, Reply, Show, State, link,
 };
 pub use features::files::unpercent;
+pub use features::reply::quote;
+pub use features::{By, Change};
 pub use model::{Line, Lookup, Model, Person, Window};
-pub use store::{Account, Conversation, Kept, Page, Store, StoreError};
+pub use store::{Account, Arrival, Arriving, Before, Conversation, Kept, Page, Store, StoreError};
 
 /// A random id for a message or a connection: 96 bits in hex.
 pub fn random_id() -> String {

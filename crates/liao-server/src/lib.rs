@@ -39,4 +39,5 @@ mod streams;
 
 pub use config::{Config, ConfigError};
 pub use ending::Ended;
+pub use lan::qr;
 pub use listener::{ServeError, serve};

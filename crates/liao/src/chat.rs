@@ -274,6 +274,7 @@ async fn on_screen(args: cli::Chat) -> Result<u8, Stop> {
         trust: account.trust.clone(),
         to: args.to,
         sockets: None,
+        direct: None,
     };
     Ok(liao_tui::screen(start, os::terminated()).await)
 }

@@ -26,6 +26,9 @@ pub enum Command {
     Msg(Msg),
     /// Show what comes in, until Ctrl-C.
     Tail(Tail),
+    /// Talk with no server: people on the local network, or at any address, straight to each other by UDP.
+    #[cfg(feature = "direct")]
+    Direct(Direct),
     /// Take TCP callers, all at once: the tutorial's clients, `nc`, ourselves.
     TcpServer(Sockets),
     /// Call a TCP server and speak at any time.
@@ -148,7 +151,7 @@ pub struct Sources {
 }
 
 /// What `liao check` looks at.
-#[derive(clap::ValueEnum, Clone, Copy)]
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// All of it: the configuration, the data folder, the ports, the certificate, the accounts' domain.
     Config,
@@ -158,6 +161,9 @@ pub enum Part {
     Ports,
     /// Whether the certificate is good.
     Certs,
+    /// What direct mode needs on this machine; not the server's.
+    #[cfg(feature = "direct")]
+    Direct,
 }
 
 #[derive(Args)]
@@ -167,6 +173,42 @@ pub struct Check {
     pub part: Part,
     #[command(flatten)]
     pub sources: Sources,
+}
+
+#[cfg(feature = "direct")]
+#[derive(Args, Clone)]
+#[command(
+    after_help = "People on the local network appear by themselves. /add HOST:PORT NAME or /add TICKET NAME adds somebody, \
+                        /accept NAME lets in who asks, /to NAME chooses, /help lists the rest, q ends."
+)]
+pub struct Direct {
+    /// Whom to talk to: a name of the address book, HOST:PORT, or a ticket.
+    #[arg(value_name = "PEER")]
+    pub peer: Option<String>,
+    /// What others see as your name [default: your name on this machine].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The UDP port [default: 5297, or the next free one].
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Neither announce yourself on the local network nor look for others there.
+    #[arg(long)]
+    pub hidden: bool,
+    /// Lines in place of the screen; it is always so when input or output is no terminal.
+    #[arg(long)]
+    pub plain: bool,
+    /// JSON lines, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Only show what comes in, until Ctrl-C.
+    #[arg(long)]
+    pub tail: bool,
+    /// Print your ticket, as text and as a QR code, and end.
+    #[arg(long)]
+    pub ticket: bool,
+    /// Where key, address book and messages are kept [default: the user's data folder].
+    #[arg(long, value_name = "FOLDER")]
+    pub client_data: Option<PathBuf>,
 }
 
 #[derive(Args, Clone)]

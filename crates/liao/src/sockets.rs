@@ -69,6 +69,7 @@ async fn talk(role: Role, args: cli::Sockets) -> u8 {
             trust: None,
             to: client.then(|| address.to_string()),
             sockets: Some((link, role == Role::TcpClient)),
+            direct: None,
         };
         return liao_tui::screen(start, os::terminated()).await;
     }

@@ -48,6 +48,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("liao_server", 2),
     ("liao_client", 2),
     ("liao_bench", 2),
+    ("liao_direct", 3),
     ("liao_tui", 3),
 ];
 

@@ -44,6 +44,8 @@ pub struct Start {
     pub to: Option<String>,
     /// Plain sockets in place of an account: a running backend, whether it has one peer only, and that peer.
     pub sockets: Option<(Link, bool)>,
+    /// Another running backend in place of an account, and the name that the client's data has for it.
+    pub direct: Option<(Link, String)>,
 }
 
 /// Runs the screen to its end; the exit code.
@@ -125,6 +127,12 @@ impl Program {
             self.link = Some(link);
             self.app.with_sockets(single, start.to);
             self.preferences();
+            return;
+        }
+        if let Some((link, name)) = start.direct {
+            self.link = Some(link);
+            self.app.with_account(&name, start.to);
+            self.talk_as(&name);
             return;
         }
         match start.account {
@@ -402,17 +410,22 @@ impl Program {
         self.screen.mouse(self.app.mouse);
     }
 
+    /// What is kept under this name is shown.
+    fn talk_as(&mut self, name: &str) {
+        name.clone_into(&mut self.app.account);
+        self.preferences();
+        match self.store.conversations(name) {
+            Ok(all) => self.app.update(Input::Conversations(all)),
+            Err(error) => self.app.wrong(error.to_string()),
+        }
+    }
+
     fn log_in(&mut self, mut account: Account) {
         if account.server.is_none() {
             account.server.clone_from(&self.server);
         }
-        self.app.account.clone_from(&account.jid);
         self.app.server = account.server.clone().unwrap_or_default();
-        self.preferences();
-        match self.store.conversations(&account.jid) {
-            Ok(all) => self.app.update(Input::Conversations(all)),
-            Err(error) => self.app.wrong(error.to_string()),
-        }
+        self.talk_as(&account.jid);
         self.account = Some(account.clone());
         self.link = Some(
             Box::new(Xmpp {

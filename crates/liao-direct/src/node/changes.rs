@@ -1,0 +1,83 @@
+//! Edits, recalls and reactions of ours: done here at once, kept until the other side has them.
+
+use super::{Node, Out};
+use crate::frame::Frame;
+use crate::{ACCOUNT, Key};
+use liao_client::{By, Change, Command, Event, now_ms, random_id};
+use serde::{Deserialize, Serialize};
+
+/// A change as the outbox keeps it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    to: String,
+    frame: Frame,
+}
+
+/// Reads what the outbox kept.
+pub fn kept(text: &str) -> Option<(Key, Frame)> {
+    let kept: Kept = serde_json::from_str(text).ok()?;
+    Some((Key::from_z32(&kept.to).ok()?, kept.frame))
+}
+
+pub fn is_reaction(change: &Change) -> bool {
+    matches!(change, Change::React { .. })
+}
+
+impl Node {
+    pub(super) async fn change(&mut self, command: Command) {
+        match self.act(command) {
+            Ok((key, event)) => {
+                self.tell(event).await;
+                self.pump(&key).await;
+            }
+            Err(words) => self.notice(words).await,
+        }
+    }
+
+    fn act(&mut self, command: Command) -> Result<(Key, Event), String> {
+        let (to, outgoing, change) = match command {
+            Command::Edit { to, of, text } => (to, true, Change::Edit { of, text }),
+            Command::Recall { to, of } => (to, true, Change::Recall { of }),
+            Command::React {
+                to,
+                outgoing,
+                of,
+                emojis,
+            } => (to, outgoing, Change::React { of, emojis }),
+            _ => return Err("this is no change of a message".into()),
+        };
+        let key = Key::from_z32(&to).map_err(|_| format!("nobody here is called {to}"))?;
+        let store = &self.settings.store;
+        let found = store.message(ACCOUNT, &to, change.of(), Some(outgoing));
+        let found = found.map_err(|e| e.to_string())?;
+        if found.ok_or("there is no such message here")?.more.recalled {
+            return Err("it was taken back".into());
+        }
+        let by = By {
+            who: ACCOUNT.to_owned(),
+            outgoing: true,
+            time_ms: now_ms(),
+        };
+        let changed = store
+            .change_message(ACCOUNT, &to, &by, &change)
+            .map_err(|e| e.to_string())?;
+        let event = Event::Changed(changed.ok_or("it is so already")?);
+        let id = random_id();
+        let frame = Frame::Change {
+            id: id.clone(),
+            time: by.time_ms,
+            change,
+            own: outgoing,
+        };
+        let kept = Kept {
+            to,
+            frame: frame.clone(),
+        };
+        let kept = serde_json::to_string(&kept).map_err(|e| e.to_string())?;
+        store.act(ACCOUNT, &id, &kept).map_err(|e| e.to_string())?;
+        if let Some(peer) = self.people.get_mut(&key) {
+            peer.queue.push_back(Out::change(&id, frame));
+        }
+        Ok((key, event))
+    }
+}
