@@ -66,7 +66,7 @@ attacks! {
     "wrong passwords", 16, 200, sessions::wrong_passwords;
     "a flood", 24, 100, sessions::flood;
     "a flood by twelve sessions of one account", 32, 100, sessions::floods;
-    "a presence storm", 48, 100, sessions::presence_storm;
+    "a presence storm", 24, 100, sessions::presence_storm;
     "roster bombs", 32, 100, sessions::roster_bombs;
 }
 

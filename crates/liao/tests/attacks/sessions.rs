@@ -69,18 +69,22 @@ pub async fn presence_storm(target: Target) -> String {
         });
     }
     let mut romeo = target.log_in("romeo").await;
-    let mut changes = 0;
-    while target.goes_on() || changes == 0 {
-        let change = |n| match n % 2 {
+    // All at once: the server may read only as many as it has done.
+    for n in 0..400 {
+        let change = match n % 2 {
             0 => "<presence type='unavailable'/>".to_owned(),
             _ => format!("<presence><status>{}</status></presence>", "x".repeat(500)),
         };
-        pour(&mut romeo, (0..20).map(change)).await;
-        changes += 20;
+        romeo.wire.queue(change.as_bytes());
     }
+    let _ = tokio::time::timeout(PATIENCE, romeo.wire.flush()).await;
+    target.rest().await;
     let heard = heard.load(Ordering::Relaxed);
-    assert!(heard > changes, "the friends who listen hear it: {heard}");
-    format!("{changes} changes for {FRIENDS} friends each")
+    assert!(heard > 20, "the friends who listen hear it: {heard}");
+    format!(
+        "about {} of 400 changes were told to {FRIENDS} friends each",
+        heard / 20
+    )
 }
 
 /// RFC 6121 section 2.3.3: a name or a group too long, an empty group, one named twice, too many; a list too long.
