@@ -19,7 +19,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A session whose mailbox is filling gets what is archived by pages, from this number on, as there is room for them:
 /// its mailbox holds no more than what is in no archive.
 pub fn fall_behind(state: &mut State, session: u64, seq: u64) {
-    let offline = &state.offline;
+    let offline = &mut state.offline;
+    offline.meant_for(seq, session);
     if offline.is_catching_up(session) || offline.has(seq, session) {
         return;
     }
@@ -45,7 +46,7 @@ fn catching(state: &mut State) -> Vec<u64> {
 
 /// No more pages for a session: what was kept behind them follows. If it is available again meanwhile, it begins anew.
 fn done(state: &mut State, id: u64) {
-    let was_away = !state.offline.is_catching_up(id);
+    let was_away = state.offline.is_away(id);
     let held = state.offline.caught_up(id);
     let Some(session) = state.sessions.iter().find(|s| s.id == id) else {
         return;

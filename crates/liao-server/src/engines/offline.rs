@@ -60,8 +60,6 @@ struct Pages {
     upto: u64,
     /// It went away: what came before that is still for it.
     limit: Option<u64>,
-    /// What it was given meanwhile, for it alone.
-    direct: BTreeSet<u64>,
     /// What is in no archive and came behind these numbers.
     held: VecDeque<(u64, Bytes)>,
     held_bytes: usize,
@@ -137,11 +135,6 @@ impl Offline {
         if kept && seq > self.cursor {
             self.kept.insert(seq);
         }
-        for session in sessions {
-            if let Some(pages) = self.catching.get_mut(session) {
-                pages.direct.insert(seq);
-            }
-        }
         if !sessions.is_empty() {
             self.given.entry(seq).or_default().extend(sessions);
         }
@@ -178,8 +171,21 @@ impl Offline {
 
     /// Whether a session gets what comes now by pages, too.
     pub fn is_catching_up(&self, session: u64) -> bool {
+        self.catching.contains_key(&session)
+    }
+
+    /// Whether it went away meanwhile.
+    pub fn is_away(&self, session: u64) -> bool {
         let pages = self.catching.get(&session);
-        pages.is_some_and(|p| p.limit.is_none())
+        pages.is_some_and(|p| p.limit.is_some())
+    }
+
+    /// A message is for a session, which gets pages: they go on so far, wherever it is.
+    pub fn meant_for(&mut self, seq: u64, session: u64) {
+        let pages = self.catching.get_mut(&session);
+        if let Some(limit) = pages.and_then(|p| p.limit.as_mut()) {
+            *limit = (*limit).max(seq);
+        }
     }
 
     /// A session is no longer available: it gets the pages of what came until now, and no more.
@@ -268,7 +274,7 @@ impl Offline {
     /// Whether a page's message is to be given to a session now; notes it as given.
     pub fn give(&mut self, seq: u64, session: u64) -> bool {
         let pages = self.catching.get(&session);
-        let is_new = pages.is_some_and(|p| seq > p.joined && !p.direct.contains(&seq));
+        let is_new = pages.is_some_and(|p| seq > p.joined);
         if seq <= self.cursor {
             // Nothing is to be noted of it any more; a session's pages never come back to it.
             return is_new;
@@ -441,12 +447,12 @@ mod tests {
         o.stored(2, &[8], false);
         o.went_away(7);
         o.stored(3, &[8], false);
-        assert!(!o.is_catching_up(7) && !o.is_beyond(2, 7) && o.is_beyond(3, 7));
-        o.stored(4, &[7], false);
+        assert!(o.is_away(7) && !o.is_beyond(2, 7) && o.is_beyond(3, 7));
+        o.stored(4, &[8], false);
+        o.meant_for(4, 7);
+        assert!(!o.is_beyond(4, 7), "it was chosen before it went");
         o.catch_up(7);
-        assert!(o.is_catching_up(7), "it is back");
-        o.written(&[1, 2, 3, 4]);
-        assert!(o.give(3, 7) && !o.give(4, 7), "4 was for it alone");
+        assert!(!o.is_away(7) && !o.is_beyond(5, 7), "it is back");
         assert!(o.withdraw(7), "others may have to get it");
     }
 
