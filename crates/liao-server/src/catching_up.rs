@@ -123,7 +123,6 @@ pub fn on_page(
             }
         }
     }
-    // Who reads the archive by itself needs none of it (XEP-0386 section 3.2).
     let (mut passed, mut last) = (Vec::new(), from);
     for row in rows {
         ids.retain(|id| state.session(*id).is_some_and(|s| !s.mailbox.is_busy()));
@@ -135,7 +134,6 @@ pub fn on_page(
         if row.kept {
             state.offline.is_only_kept(row.seq);
         }
-        let stanza = Stanza::parse_bytes(&row.stanza);
         let mut wanted = false;
         for id in ids.clone() {
             if state.offline.is_beyond(row.seq, id) {
@@ -143,7 +141,7 @@ pub fn on_page(
                 ids.retain(|i| *i != id);
                 wanted = true;
             } else {
-                wanted |= hand_out(state, id, &row, stanza.as_ref());
+                wanted |= hand_out(state, id, &row);
             }
         }
         if !wanted {
@@ -154,7 +152,7 @@ pub fn on_page(
 }
 
 /// Hands a session a row, with what is in no archive and came before it. `false`: it needs none of it.
-fn hand_out(state: &mut State, id: u64, row: &Archived, stanza: Option<&Stanza>) -> bool {
+fn hand_out(state: &mut State, id: u64, row: &Archived) -> bool {
     if state.offline.upto(id).is_some_and(|upto| upto >= row.seq) {
         return true;
     }
@@ -172,7 +170,10 @@ fn hand_out(state: &mut State, id: u64, row: &Archived, stanza: Option<&Stanza>)
         return false;
     }
     let delayed = !meanwhile || now_ms() - row.time_ms >= limits::LIVE_MS;
-    let share = share(state, session, row, stanza.filter(|_| meanwhile), delayed);
+    let stanza = meanwhile
+        .then(|| Stanza::parse_bytes(&row.stanza))
+        .flatten();
+    let share = share(state, session, row, stanza.as_ref(), delayed);
     if let Some(bytes) = share
         && state.offline.give(row.seq, id)
         && let Some(session) = state.sessions.iter().find(|s| s.id == id)
