@@ -147,8 +147,6 @@ pub const UPLOAD_FILES: u32 = 20_000;
 pub const UPLOAD_PROFILE_FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// Bytes of all files for a profile; the oldest go, as what they showed was replaced.
 pub const UPLOAD_PROFILE_BYTES: u64 = 32 * 1024 * 1024;
-/// Bytes of the disk that files leave to the messages.
-pub const UPLOAD_DISK_RESERVE: u64 = 512 * 1024 * 1024;
 /// Files on their way at once, up and down: each holds [`UPLOAD_CHUNK_BYTES`] and the buffers of a connection.
 pub const UPLOAD_TRANSFERS: usize = 256;
 /// How many of them with one address.

@@ -141,6 +141,19 @@ async fn stage(name: &str, config: &str) -> (Server, Client, SocketAddr) {
 }
 
 #[tokio::test]
+async fn files_leave_of_the_disk_what_the_messages_need() {
+    let server = Server::start_with("upload-room", "", |command| {
+        command.env("LIAO_UPLOAD_LEAVE_FREE_MB", "4294967296");
+    });
+    server.add("anna", &[]);
+    let mut anna = server.log_in("anna").await;
+    let refused = ask(&mut anna, "filename='a.txt' size='5'", "").await;
+    assert!(refused.contains("type='wait'"), "{refused}");
+    assert!(refused.contains("<resource-constraint"), "{refused}");
+    assert!(refused.contains("disk is nearly full"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_file_comes_down_as_it_went_up_whole_and_in_parts() {
     let (server, mut anna, http) = stage("upload-whole", "").await;
     let body: Vec<u8> = (0..300_000u32).flat_map(u32::to_le_bytes).collect();
@@ -521,7 +534,7 @@ async fn a_full_disk_is_said_and_the_chat_goes_on() {
         inside.current_dir(command.get_current_dir().unwrap());
         *command = inside;
     };
-    let server = Server::start_with("upload-full", "", mount);
+    let server = Server::start_with("upload-room", "", mount);
     server.add("anna", &[]);
     let mut anna = server.log_in("anna").await;
     let http = server.address("http");

@@ -83,7 +83,7 @@ pub static OPTIONS: LazyLock<Vec<Opt>> = LazyLock::new(|| {
     WORDS.into_iter().chain(bounds).collect()
 });
 
-const WORDS: [Opt; 35] = [
+const WORDS: [Opt; 36] = [
     opt("domain", "localhost", false),
     opt("data", "./liao-data", false),
     switch("lan", false),
@@ -112,6 +112,7 @@ const WORDS: [Opt; 35] = [
     // A file's size is a whole number of bytes below 2^53, which every client can hold.
     of(Kind::Number(1, 1 << 32), "upload.max_file_mb", "1024"),
     of(Kind::Number(1, 1 << 32), "upload.quota_mb", "5120"),
+    of(Kind::Number(0, 1 << 32), "upload.leave_free_mb", "512"),
     // 0: as long as the quota allows.
     of(Kind::Number(0, 36_500), "upload.keep_days", "90"),
     list("contact.abuse", true),

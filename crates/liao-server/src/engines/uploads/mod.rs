@@ -39,6 +39,8 @@ pub struct Policy {
     pub max_file: u64,
     /// Bytes of one account.
     pub quota: u64,
+    /// Bytes of the disk that files leave to the messages.
+    pub leave_free: u64,
     /// For how long files of messages stay, in ms.
     pub keep_ms: Option<i64>,
 }
@@ -51,6 +53,7 @@ impl Policy {
         Policy {
             max_file: number("upload.max_file_mb") * MB,
             quota: number("upload.quota_mb") * MB,
+            leave_free: number("upload.leave_free_mb") * MB,
             keep_ms: (days > 0).then_some(days * DAY_MS),
         }
     }
@@ -243,7 +246,7 @@ impl Uploads {
         let blobs = self.store.blobs().clone();
         let free = blocking(move || Ok(blobs.free_bytes())).await.unwrap_or(0);
         let promised = self.ledger().reserved() + request.size;
-        if free < promised.saturating_add(limits::UPLOAD_DISK_RESERVE) {
+        if free < promised.saturating_add(policy.leave_free) {
             tracing::warn!(free, "the disk is nearly full: a file was refused");
             let text = "The server's disk is nearly full".to_owned();
             return Err(Refusal::Wait(text, None));
