@@ -534,7 +534,7 @@ async fn a_full_disk_is_said_and_the_chat_goes_on() {
         inside.current_dir(command.get_current_dir().unwrap());
         *command = inside;
     };
-    let server = Server::start_with("upload-room", "", mount);
+    let server = Server::start_with("upload-full", "", mount);
     server.add("anna", &[]);
     let mut anna = server.log_in("anna").await;
     let http = server.address("http");
