@@ -582,7 +582,7 @@ impl Session {
         let address = |name: &str| {
             frame
                 .attr(name)
-                .filter(|a| Jid::new(a).is_err())
+                .filter(|a| liao_proto::address::parse(a).is_err())
                 .map(str::to_owned)
         };
         let (bad_to, id, kind) = (

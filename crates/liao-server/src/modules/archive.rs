@@ -243,7 +243,9 @@ fn read(prefs: &Element) -> Result<Prefs, ErrorKind> {
             return Ok(Vec::new());
         };
         let jids = list.children().filter(|c| c.is("jid", ns::MAM));
-        let jids: Result<Vec<Jid>, _> = jids.map(|j| Jid::new(j.text().trim())).collect();
+        let jids: Result<Vec<Jid>, _> = jids
+            .map(|j| liao_proto::address::parse(j.text().trim()))
+            .collect();
         let jids = jids.map_err(|_| ErrorKind::JID_MALFORMED)?;
         if jids.len() > limits::ARCHIVE_PREFS {
             return Err(ErrorKind::RESOURCE_CONSTRAINT.with_text("the list is too long"));

@@ -112,7 +112,7 @@ fn read(payload: &Element) -> Result<Vec<(Jid, &Element)>, ErrorKind> {
                 .attr("jid")
                 .filter(|_| item.is("item", ns::BLOCKING))
                 .ok_or(ErrorKind::BAD_REQUEST)?;
-            let jid = Jid::new(jid).map_err(|_| ErrorKind::JID_MALFORMED)?;
+            let jid = liao_proto::address::parse(jid).map_err(|_| ErrorKind::JID_MALFORMED)?;
             Ok((jid, item))
         })
         .collect()

@@ -93,7 +93,7 @@ fn change(cx: &mut Cx<'_>, payload: &Element) -> Result<(), ErrorKind> {
         return Err(ErrorKind::BAD_REQUEST);
     }
     let jid = item.attr("jid").ok_or(ErrorKind::BAD_REQUEST)?;
-    let jid = Jid::new(jid)
+    let jid = liao_proto::address::parse(jid)
         .map_err(|_| ErrorKind::JID_MALFORMED)?
         .into_bare();
     if item.attr("subscription") == Some("remove") {

@@ -8,7 +8,7 @@ use crate::mailbox::End;
 use crate::registration::kind;
 use crate::server::Server;
 use crate::store::Op;
-use liao_proto::jid::{BareJid, Jid};
+use liao_proto::jid::BareJid;
 use liao_proto::stanza::ErrorKind;
 use liao_proto::xep::forms::Field;
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ pub(super) fn ask_add(server: &Server, lang: Lang) -> Vec<Field> {
 
 /// An address of this server, without its resource.
 pub(super) fn own(server: &Server, text: &str) -> Result<BareJid, ErrorKind> {
-    let jid = Jid::new(text).map_err(|_| ErrorKind::JID_MALFORMED)?;
+    let jid = liao_proto::address::parse(text).map_err(|_| ErrorKind::JID_MALFORMED)?;
     if jid.domain().as_str() != server.domain.as_str() || jid.node().is_none() {
         return Err(ErrorKind::ITEM_NOT_FOUND.with_text("that is no address of this server"));
     }
@@ -175,7 +175,7 @@ pub(super) async fn end(run: Run) -> Outcome {
         text: "an administrator ended this session",
     };
     for text in run.answers.all("accountjids") {
-        let jid = Jid::new(text).map_err(|_| ErrorKind::JID_MALFORMED)?;
+        let jid = liao_proto::address::parse(text).map_err(|_| ErrorKind::JID_MALFORMED)?;
         let resource = jid.resource().map(|r| r.to_string());
         run.server
             .end_sessions(&jid.to_bare(), resource.as_deref(), end);

@@ -125,7 +125,10 @@ async fn negotiate(wire: &mut Wire, components: &[Arc<Component>]) -> Result<Arc
         let text = "the content namespace must be jabber:component:accept";
         return Err(fail("invalid-namespace", text));
     }
-    let name = header.to.as_deref().and_then(|to| Jid::new(to).ok());
+    let name = header
+        .to
+        .as_deref()
+        .and_then(|to| liao_proto::address::parse(to).ok());
     let component = name.and_then(|n| components.iter().find(|c| n.as_str() == c.address.as_str()));
     let Some(component) = component else {
         return Err(fail(
@@ -260,13 +263,13 @@ impl Connection {
         let (Some(to), Some(from)) = (said("to"), said("from")) else {
             return fail("improper-addressing", "every stanza needs to and from");
         };
-        let Ok(from) = Jid::new(from) else {
+        let Ok(from) = liao_proto::address::parse(from) else {
             return fail("improper-addressing", "from is no address");
         };
         if from.domain().as_str() != self.component.address.as_str() {
             return fail("invalid-from", "from must be at the component's own name");
         }
-        if Jid::new(to).is_err() {
+        if liao_proto::address::parse(to).is_err() {
             return self.malformed(&frame, from);
         }
         let stanza = match Stanza::from_frame_in(frame, ns::COMPONENT) {
