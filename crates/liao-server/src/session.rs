@@ -10,7 +10,7 @@ use crate::server::{Server, SessionInfo, now_ms, random_id};
 use crate::streams::random_stream;
 use bytes::Bytes;
 use liao_net::{Progress, Wire, WireError};
-use liao_proto::jid::{FullJid, Jid};
+use liao_proto::jid::FullJid;
 use liao_proto::ns;
 use liao_proto::stanza::{ErrorKind, Kind, Stanza, StanzaError};
 use liao_proto::stream::Event;
