@@ -2,54 +2,19 @@
 # From nothing to a first message by an invite link, typed into a real terminal (tmux), timed; in both languages.
 # usage: first_message.sh LIAO_BINARY
 set -eu
-liao=$1
-case $liao in /*) ;; *) liao=$PWD/$liao ;; esac
-folder=$(mktemp -d)
-socket=liao-test-$$
+me=first_message
+patience=400
 # The limit for all that a person waits for, in milliseconds, on a machine that does other things, too.
 limit=20000
-export LC_ALL=C.UTF-8 TERM=xterm-256color
-unset TMUX NO_COLOR COLORTERM 2>/dev/null || true
-pids=
-over() {
-    tmux -L "$socket" kill-server 2>/dev/null || true
-    for pid in $pids; do kill "$pid" 2>/dev/null || true; done
-    wait 2>/dev/null || true
-    rm -rf "$folder"
-}
-trap over EXIT
+. "$(dirname "$0")/stage.sh"
 
-t() { tmux -u -L "$socket" -f /dev/null "$@"; }
 now() { date +%s%3N; }
-# Waits until a file has a line like this.
-until_line() {
-    tries=0
-    until grep -q -e "$2" "$1" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ $tries -lt 400 ] || { echo "first_message: nothing like \"$2\" in:"; cat "$1"; exit 1; }
-        sleep 0.05
-    done
-}
-# Waits until the screen of a window shows this.
-until_shown() {
-    tries=0
-    until t capture-pane -p -t "$1" | grep -q -e "$2"; do
-        tries=$((tries + 1))
-        [ $tries -lt 400 ] || { echo "first_message: no \"$2\" on:"; t capture-pane -p -t "$1"; exit 1; }
-        sleep 0.05
-    done
-}
 # One group of keys: words and Enter.
 group() {
     groups=$((groups + 1))
-    t send-keys -t "$1" -l "$2"
-    t send-keys -t "$1" Enter
+    types "$1" "$2"
 }
 
-for name in C2S C2S_TLS HTTP HTTPS SOCKETS; do export "LIAO_LISTEN_$name=127.0.0.1:0"; done
-"$liao" serve --data "$folder/server" >"$folder/serve" 2>&1 &
-pids="$pids $!"
-until_line "$folder/serve" "https://.*/invite/"
 link=$(grep -o 'https://[^ ]*/invite/[^ ]*' "$folder/serve" | head -1)
 mkfifo "$folder/alice.in"
 "$liao" chat "$link" --plain --client-data "$folder/alice-data" <"$folder/alice.in" >"$folder/alice" 2>&1 &
@@ -83,8 +48,8 @@ person() {
     until_shown "$1" "✓✓"
     took=$(($(now) - begin))
     echo "$1 ($2, $3 columns): $groups groups of keys, $took ms from the shell to the first message delivered"
-    [ $groups -le 8 ] || { echo "first_message: too many groups of keys"; exit 1; }
-    [ $took -le $limit ] || { echo "first_message: it took longer than $limit ms"; exit 1; }
+    [ $groups -le 8 ] || wrong "too many groups of keys"
+    [ $took -le $limit ] || wrong "it took longer than $limit ms"
     echo "@$1 and back to $1" >&4
     until_shown "$1" "and back to $1"
     # The terminal's own cursor moves with the words: an input method draws there. Two characters are four columns.
@@ -92,7 +57,7 @@ person() {
     t send-keys -t "$1" -l "拼音"
     until_shown "$1" "拼音"
     column=$(t display -p -t "$1" '#{cursor_x}')
-    [ "$column" = $((before + 4)) ] || { echo "first_message: the cursor is in column $column"; exit 1; }
+    [ "$column" = $((before + 4)) ] || wrong "the cursor is in column $column"
     t send-keys -t "$1" C-u
     t send-keys -t "$1" C-q
     until_shown "$1" "ready>"
