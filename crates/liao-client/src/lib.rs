@@ -6,6 +6,7 @@
 mod backend;
 mod features;
 mod model;
+mod own;
 pub mod sockets;
 mod store;
 pub mod xmpp;
@@ -18,6 +19,7 @@ pub use features::files::unpercent;
 pub use features::reply::quote;
 pub use features::{By, Change};
 pub use model::{Line, Lookup, Model, Person, Window};
+pub use own::{Done, Own};
 pub use store::{Account, Arrival, Arriving, Before, Conversation, Kept, Page, Store, StoreError};
 
 /// A random id for a message or a connection: 96 bits in hex.

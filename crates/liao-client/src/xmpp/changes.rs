@@ -5,7 +5,7 @@ use super::session::{Asked, Session};
 use super::{Xmpp, incoming};
 use crate::backend::{Command, Event, Message, More, Peer, Reply};
 use crate::features::{By, Change, block, edit, files, nudge, reactions, recall, reply, typing};
-use crate::{now_ms, random_id};
+use crate::{Done, Own, now_ms, random_id};
 use liao_proto::ns;
 use liao_proto::stanza::Stanza;
 use liao_proto::xml::escape;
@@ -82,35 +82,11 @@ pub(super) fn quoted(xmpp: &Xmpp, peer: &str, of: &str) -> More {
 /// Edits, recalls and reactions: done here at once, and kept until the server has them. Words if it cannot be.
 pub(super) fn act(xmpp: &Xmpp, said: &Said, command: Command) -> Result<Act, String> {
     let (me, store) = (xmpp.account.jid.as_str(), &xmpp.store);
-    let (to, outgoing, change) = match command {
-        Command::Edit { to, of, text } => (to, true, Change::Edit { of, text }),
-        Command::Recall { to, of } => (to, true, Change::Recall { of }),
-        Command::React {
-            to,
-            outgoing,
-            of,
-            emojis,
-        } => (to, outgoing, Change::React { of, emojis }),
-        _ => return Err("this is no change of a message".into()),
-    };
-    let found = store.message(me, &to, change.of(), Some(outgoing));
-    let found = found.map_err(|e| e.to_string())?;
-    let mut before = found.ok_or("there is no such message here")?;
-    if before.more.recalled {
-        return Err("it was taken back".into());
-    }
-    if before.more.file.is_some() && matches!(change, Change::Edit { .. }) {
-        return Err("a file has no words to edit".into());
-    }
-    let by = By {
-        who: me.to_owned(),
-        outgoing: true,
-        time_ms: now_ms(),
-    };
-    let changed = store
-        .change_message(me, &to, &by, &change)
-        .map_err(|e| e.to_string())?;
-    let event = Event::Changed(changed.ok_or("it is so already")?);
+    let own = Own::of(command)?;
+    let Done {
+        mut before, event, ..
+    } = own.make(store, me)?;
+    let Own { to, change, .. } = own;
     if said.is_fresh(change.of()) && !matches!(change, Change::React { .. }) {
         return Ok(Act { event, out: None });
     }

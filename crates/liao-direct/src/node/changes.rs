@@ -3,7 +3,7 @@
 use super::{Node, Out};
 use crate::frame::Frame;
 use crate::{ACCOUNT, Key};
-use liao_client::{By, Change, Command, Event, now_ms, random_id};
+use liao_client::{Change, Command, Done, Event, Own, random_id};
 use serde::{Deserialize, Serialize};
 
 /// A change as the outbox keeps it.
@@ -35,37 +35,20 @@ impl Node {
     }
 
     fn act(&mut self, command: Command) -> Result<(Key, Event), String> {
-        let (to, outgoing, change) = match command {
-            Command::Edit { to, of, text } => (to, true, Change::Edit { of, text }),
-            Command::Recall { to, of } => (to, true, Change::Recall { of }),
-            Command::React {
-                to,
-                outgoing,
-                of,
-                emojis,
-            } => (to, outgoing, Change::React { of, emojis }),
-            _ => return Err("this is no change of a message".into()),
-        };
-        let key = Key::from_z32(&to).map_err(|_| format!("nobody here is called {to}"))?;
+        let own = Own::of(command)?;
+        let key =
+            Key::from_z32(&own.to).map_err(|_| format!("nobody here is called {}", own.to))?;
         let store = &self.settings.store;
-        let found = store.message(ACCOUNT, &to, change.of(), Some(outgoing));
-        let found = found.map_err(|e| e.to_string())?;
-        if found.ok_or("there is no such message here")?.more.recalled {
-            return Err("it was taken back".into());
-        }
-        let by = By {
-            who: ACCOUNT.to_owned(),
-            outgoing: true,
-            time_ms: now_ms(),
-        };
-        let changed = store
-            .change_message(ACCOUNT, &to, &by, &change)
-            .map_err(|e| e.to_string())?;
-        let event = Event::Changed(changed.ok_or("it is so already")?);
+        let Done { event, time_ms, .. } = own.make(store, ACCOUNT)?;
+        let Own {
+            to,
+            outgoing,
+            change,
+        } = own;
         let id = random_id();
         let frame = Frame::Change {
             id: id.clone(),
-            time: by.time_ms,
+            time: time_ms,
             change,
             own: outgoing,
         };
